@@ -1,0 +1,1 @@
+"""What every folder may use and that holds no science: errors, names, files, progress, seeds."""

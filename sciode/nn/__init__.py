@@ -1,0 +1,23 @@
+"""Building blocks of networks on regular grids: residual blocks, conditioning on time, a U-Net.
+
+Nothing here knows about data or physical units; :mod:`sciode.surrogate` puts those around.
+"""
+
+from sciode.nn.blocks import Downsample, ResidualBlock, SelfAttention, Upsample, convolution, group_norm
+from sciode.nn.conditioning import FiLM, TimeFeatures
+from sciode.nn.tensors import load_tensors, module_tensors
+from sciode.nn.unet import UNetBody
+
+__all__ = [
+    "Downsample",
+    "FiLM",
+    "ResidualBlock",
+    "SelfAttention",
+    "TimeFeatures",
+    "UNetBody",
+    "Upsample",
+    "convolution",
+    "group_norm",
+    "load_tensors",
+    "module_tensors",
+]

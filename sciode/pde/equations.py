@@ -1,0 +1,38 @@
+"""The table by which recipes, suites and the command line name an equation."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sciode.pde.advection import advection
+from sciode.pde.burgers import burgers
+from sciode.pde.kdv import kdv
+from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
+from sciode.pde.navier_stokes import navier_stokes
+from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
+from sciode.solve import Term
+
+
+@dataclass(frozen=True)
+class Equation:
+    """An equation as configuration sees it.
+
+    ``build(points=, length=, **parameters)`` returns its Term; ``cell_centred`` grids start half a cell in.
+    """
+
+    build: Callable[..., Term]
+    dimensions: int
+    fields: tuple[str, ...]
+    length: float
+    cell_centred: bool = False
+
+
+EQUATIONS: dict[str, Equation] = {
+    "advection": Equation(advection, 1, ("u",), 1.0),
+    "burgers": Equation(burgers, 1, ("u",), 1.0),
+    "fisher_kpp": Equation(fisher_kpp, 1, ("u",), 1.0),
+    "fitzhugh_nagumo": Equation(fitzhugh_nagumo, 2, ("activator", "inhibitor"), 2.0, cell_centred=True),
+    "kdv": Equation(kdv, 1, ("u",), 32.0),
+    "kuramoto_sivashinsky": Equation(kuramoto_sivashinsky, 1, ("u",), 22.0),
+    "navier_stokes": Equation(navier_stokes, 2, ("vorticity",), 2 * math.pi),
+}

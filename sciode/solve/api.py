@@ -1,0 +1,123 @@
+"""The one entry point."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+from sciode.core.typing import State, each, leaves
+from sciode.solve.loop import FixedLoop, Solver
+from sciode.solve.runge_kutta import RungeKutta
+from sciode.solve.solution import Solution, Stats, status_of
+from sciode.solve.tableaus import KROGSTAD4
+from sciode.solve.term import Term
+
+_DEFAULT = RungeKutta(KROGSTAD4)
+
+
+def solve(
+    term: Term,
+    x0: State,
+    t: Tensor | Sequence[float],
+    *,
+    solver: Solver = _DEFAULT,
+    dt: float | None = None,
+) -> Solution:
+    r"""Integrate :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s` from ``x0`` and return it at the times ``t``.
+
+    Parameters
+    ----------
+    term
+        The equation, with its chart.
+    x0
+        ``"b ..."``, in the user's variables (physical space for a PDE); real or complex, or a tuple.
+    t
+        ``[k]``, strictly increasing or strictly decreasing, in the equation's time unit; ``t[0]`` is the
+        time of ``x0``.
+    solver
+        A method; its order is that of its tableau. The default is ETDRK4 in Krogstad's form, which is the
+        classical Runge--Kutta method for an equation without a linear part.
+    dt
+        Largest step, > 0, same unit. Each gap between asked times is cut into equal steps of at most
+        ``dt``, so no asked time is interpolated.
+
+    Returns
+    -------
+    Solution
+        ``y`` is ``"b k ..."`` with ``y[:, 0] == x0``. Differentiable in x0, in all that the drift closes
+        over, and in the rates of the linear part.
+
+    Raises
+    ------
+    InputError
+        For times that do not run one way, a dt that is not positive, an ``x0`` that does not fit the chart
+        or is not finite, and a drift that returns another shape or dtype.
+
+    Examples
+    --------
+    >>> from sciode.solve import Term, RungeKutta, solve, tableaus
+    >>> circle = Term(lambda s, y: torch.stack([y[:, 1], -y[:, 0]], dim=1))
+    >>> x0 = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    >>> solution = solve(circle, x0, [0.0, math.pi], solver=RungeKutta(tableaus.DOPRI5), dt=0.1)
+    >>> solution.y.shape, bool((solution.y[:, 1] + x0).abs().max() < 1e-6)
+    (torch.Size([1, 2, 2]), True)
+    """
+    times = _times(t)
+    step = _step(dt, len(times))
+    _check_state(x0)
+    y = term.chart.enter(x0)
+    loop = FixedLoop(solver, step)
+    # The first row is x0 itself: a chart's round trip would change its last digits.
+    saved, last = [x0], y
+    for last in loop.states(term, y, times):
+        saved.append(term.chart.leave(last))
+    clock = torch.tensor(times, dtype=torch.float64)
+    stats = Stats(loop.steps, loop.steps * len(solver.tableau.nodes))
+    return Solution(clock, each(lambda *rows: torch.stack(rows, dim=1), *saved), status_of(last), stats)
+
+
+def _times(t: Tensor | Sequence[float]) -> list[float]:
+    clock = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
+    if clock.dim() != 1 or clock.numel() < 1:
+        raise InputError(f"t takes a list of times [k], found shape {list(clock.shape)}")
+    if not bool(torch.isfinite(clock).all()):
+        raise InputError("t holds NaN or infinity")
+    gaps = clock.diff()
+    if not (bool((gaps > 0).all()) or bool((gaps < 0).all())):
+        at = int(((gaps <= 0) if gaps[0] > 0 else (gaps >= 0)).nonzero()[0])
+        raise InputError(
+            f"t must run one way, without repeats: t[{at}] = {clock[at]:g}, t[{at + 1}] = {clock[at + 1]:g}"
+        )
+    times: list[float] = clock.tolist()
+    return times
+
+
+def _step(dt: float | None, count: int) -> float:
+    if dt is None:
+        if count == 1:
+            return 1.0
+        raise InputError("a fixed-step method needs dt=, the largest step to take")
+    dt = float(dt)
+    if not (dt > 0.0 and math.isfinite(dt)):
+        raise InputError(f"dt must be a positive number, found {dt}; the direction comes from t")
+    return dt
+
+
+def _check_state(x0: State) -> None:
+    for part in leaves(x0):
+        if not isinstance(part, Tensor) or not (part.is_floating_point() or part.is_complex()):
+            kind = part.dtype if isinstance(part, Tensor) else type(part).__name__
+            raise InputError(f"x0 takes floating-point or complex tensors 'b ...', found {kind}")
+        if part.dim() < 1:
+            raise InputError("x0 has no batch axis; expected 'b ...', found a number")
+        if not bool(torch.isfinite(part.detach()).all()):
+            bad = int(
+                (~torch.isfinite(part.detach()))
+                .flatten(1 if part.dim() > 1 else 0)
+                .reshape(part.shape[0], -1)
+                .any(1)
+                .nonzero()[0]
+            )
+            raise InputError(f"x0 holds NaN or infinity, first in sample {bad}")

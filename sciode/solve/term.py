@@ -1,0 +1,101 @@
+r"""The equation: :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s`, with L constant and diagonal."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+from sciode.core.typing import State, Time, leaves
+from sciode.solve.chart import IDENTITY, Chart
+
+
+class Drift(Protocol):
+    """The nonlinear part N. Conditioning goes in by closure."""
+
+    def __call__(self, s: Time, y: State, /) -> State:
+        """Return N(s, y), of the shape and dtype of ``y``; ``s`` is float64, shape ``[]``, on y's device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """The linear part L, in the coordinates of the term's chart.
+
+    Parameters
+    ----------
+    rate
+        Real or complex, 1/time: a number, a tensor that broadcasts to one sample's state
+        (``[]``, ``[c, *k]``, ``[*k]``), or a tuple of these for a tuple state.
+
+    Examples
+    --------
+    >>> Diagonal(-1.0).rates(1)[0]
+    tensor(-1., dtype=torch.float64)
+    """
+
+    rate: float | complex | Tensor | tuple[float | complex | Tensor, ...]
+
+    def rates(self, count: int) -> tuple[Tensor, ...]:
+        """Return one tensor of rates per leaf of a state with ``count`` leaves."""
+        parts = self.rate if isinstance(self.rate, tuple) else (self.rate,)
+        if len(parts) != count:
+            raise InputError(f"the linear part has {len(parts)} rates, the state has {count} tensors")
+        return tuple(part if isinstance(part, Tensor) else torch.tensor(part, dtype=_wide(part)) for part in parts)
+
+    def adjoint(self) -> "Diagonal":
+        """Return the linear part of the adjoint equation, -conj(L)."""
+        if isinstance(self.rate, tuple):
+            return Diagonal(
+                tuple(-part.conj() if isinstance(part, Tensor) else -_conj(part) for part in self.rate)
+            )
+        return Diagonal(-self.rate.conj() if isinstance(self.rate, Tensor) else -_conj(self.rate))
+
+
+def _wide(value: float | complex) -> torch.dtype:
+    return torch.complex128 if isinstance(value, complex) else torch.float64
+
+
+def _conj(value: float | complex) -> float | complex:
+    return value.conjugate()
+
+
+@dataclass(frozen=True)
+class Term:
+    """A semilinear differential equation and the coordinates it is solved in.
+
+    Parameters
+    ----------
+    drift
+        N(s, y), in the chart's coordinates.
+    linear
+        L, or None.
+    chart
+        Map from the user's variables; the identity by default.
+
+    Examples
+    --------
+    Exponential decay, once as a drift and once as a linear part:
+
+    >>> from sciode.solve import solve, RungeKutta, tableaus
+    >>> x0 = torch.ones(1, 1, dtype=torch.float64)
+    >>> a = solve(Term(lambda s, y: -y), x0, [0.0, 1.0], solver=RungeKutta(tableaus.RK4), dt=0.01)
+    >>> b = solve(Term(lambda s, y: 0 * y, Diagonal(-1.0)), x0, [0.0, 1.0], dt=1.0)
+    >>> round(a.y[0, 1].item(), 9), round(b.y[0, 1].item(), 9)
+    (0.367879441, 0.367879441)
+    """
+
+    drift: Drift
+    linear: Diagonal | None = None
+    chart: Chart = IDENTITY
+
+    def slope(self, s: Time, y: State) -> State:
+        """Return N(s, y), checked: a drift of another shape or dtype would spread silently."""
+        value = self.drift(s, y)
+        for k, leaf in zip(leaves(value), leaves(y), strict=True):
+            if k.shape != leaf.shape or k.dtype != leaf.dtype:
+                raise InputError(
+                    f"the drift returned {k.dtype} {list(k.shape)} for a state {leaf.dtype} {list(leaf.shape)}"
+                )
+        return value

@@ -1,0 +1,23 @@
+"""Surrogates: maps from a state to a later one, be they networks or numerical solvers."""
+
+from sciode.surrogate.base import Constraint, Persistence, Surrogate
+from sciode.surrogate.emulator import Emulator
+from sciode.surrogate.fno import FNO
+from sciode.surrogate.rollout import rollout
+from sciode.surrogate.stepper import stepper
+from sciode.surrogate.table import build, load_surrogate, surrogates
+from sciode.surrogate.unet import UNet
+
+__all__ = [
+    "FNO",
+    "Constraint",
+    "Emulator",
+    "Persistence",
+    "Surrogate",
+    "UNet",
+    "build",
+    "load_surrogate",
+    "rollout",
+    "stepper",
+    "surrogates",
+]

@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+from sciode.surrogate import UNet, rollout
+
+
+def decay(u: Tensor, dt: Tensor) -> Tensor:
+    return u * torch.exp(-dt).view(-1, *(1,) * (u.ndim - 1))
+
+
+class ZeroMean:
+    def project(self, u: Tensor) -> Tensor:
+        return u - u.mean(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_equals_a_loop_by_hand(grad: bool) -> None:
+    torch.manual_seed(0)
+    model, u = UNet(1, 1, width=4, depth=1), torch.randn(3, 1, 16)
+    dt = torch.tensor([0.1, 0.2, 0.3])
+    with torch.set_grad_enabled(grad):
+        path = rollout(model, u, 4, dt)
+    assert path.requires_grad == grad
+    assert path.shape == (3, 4, 1, 16)
+    with torch.no_grad():
+        for step in range(4):
+            u = model(u, dt)
+            assert torch.equal(path[:, step], u)
+
+
+@pytest.mark.parametrize("dt", [0.5, torch.tensor(0.5), torch.full((2,), 0.5, dtype=torch.float64)])
+def test_lead_time_in_any_form(dt: float | Tensor) -> None:
+    path = rollout(decay, torch.ones(2, 1, 4, dtype=torch.float64), 3, dt)
+    expected = torch.exp(-0.5 * torch.arange(1, 4)).double()
+    assert torch.allclose(path[0, :, 0, 0], expected, rtol=1e-6)
+    assert torch.allclose(path[1], path[0])
+
+
+def test_gradient_goes_through_every_step() -> None:
+    u = torch.ones(1, 1, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(rollout(decay, u, 3, 0.1)[:, -1].sum(), u)
+    assert torch.allclose(gradient, torch.exp(torch.tensor(-0.3)).expand(1, 1, 4))
+
+
+def test_constraint_after_each_step() -> None:
+    path = rollout(lambda u, dt: u + 1, torch.rand(2, 1, 8), 3, 0.1, constraint=ZeroMean())
+    assert path.mean(-1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("u0", "steps", "dt", "message"),
+    [
+        (torch.zeros(4, 8), 1, 0.1, "b c"),
+        (torch.zeros(4, 1, 8), 0, 0.1, "at least 1 step"),
+        (torch.zeros(4, 1, 8), 1, torch.ones(3), "one for each of 4"),
+        (torch.tensor([[[0.0]], [[float("nan")]]]), 1, 0.1, "first in sample 1"),
+    ],
+)
+def test_errors(u0: Tensor, steps: int, dt: float | Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rollout(decay, u0, steps, dt)

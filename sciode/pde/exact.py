@@ -21,9 +21,10 @@ def cole_hopf(x: Tensor, t: float, viscosity: float, length: float = 1.0, mean: 
 
 
 def kdv_soliton(x: Tensor, t: float, speed: float = 1.0, length: float = 32.0) -> Tensor:
-    r"""KdV soliton, :math:`\tfrac{c}{2}\,\mathrm{sech}^2(\tfrac{\sqrt c}{2}(x - ct))`, of :math:`u_t + 6 u u_x + u_{xxx} = 0`.
+    r"""KdV soliton, :math:`\tfrac{c}{2}\,\mathrm{sech}^2(\tfrac{\sqrt c}{2}(x - ct))`.
 
-    Starts at the middle of the box and is wrapped around it; the box must be wide against 1/sqrt(c).
+    Solves :math:`u_t + 6 u u_x + u_{xxx} = 0`. Starts at the middle of the box and is wrapped around it;
+    the box must be wide against 1/sqrt(c).
 
     >>> kdv_soliton(torch.tensor([16.0]), 0.0, speed=2.0).item()
     1.0
@@ -33,7 +34,7 @@ def kdv_soliton(x: Tensor, t: float, speed: float = 1.0, length: float = 32.0) -
 
 
 def taylor_green(points: int, t: float, viscosity: float, waves: int = 1) -> Tensor:
-    r"""Taylor--Green vorticity :math:`2 m \cos(mx)\cos(my)\,e^{-2 m^2 \nu t}` on a square of side 2 pi, ``[n, n]``.
+    r"""Taylor--Green vorticity :math:`2 m \cos(mx)\cos(my)\,e^{-2 m^2 \nu t}` ``[n, n]``, square of side 2 pi.
 
     The nonlinear term vanishes identically (Taylor and Green 1937).
 

@@ -37,7 +37,7 @@ def _sines(grid: Grid, generator: Generator, amplitude: Tensor, lowest: int, hig
     x, count = _line(grid), len(amplitude)
     waves = torch.randint(lowest, int(highest) + 1, (count,), generator=generator)
     phase = _uniform(generator, 0.0, 2 * math.pi, count)
-    k = 2 * math.pi * waves / grid.lengths[0]
+    k = (2 * math.pi / grid.lengths[0]) * waves.to(torch.float64)  # an integer tensor would pull this to float32
     return (amplitude[:, None] * torch.sin(k[:, None] * x + phase[:, None])).sum(0)
 
 
@@ -133,7 +133,7 @@ def smooth_noise(
     modes = torch.view_as_complex(parts) / math.sqrt(2)
     spectrum = torch.zeros(int(fields), *grid.points, dtype=torch.complex128)
     index = torch.arange(-m, m + 1)
-    mesh = torch.meshgrid(*[index % n for n in grid.points], indexing="ij")
+    mesh: tuple[slice | Tensor, ...] = torch.meshgrid(*[index % n for n in grid.points], indexing="ij")
     spectrum[(slice(None), *mesh)] = modes
     field = torch.fft.ifftn(spectrum, dim=tuple(range(1, d + 1)), norm="forward").real
     return amplitude * field * math.sqrt(2 / (2 * m + 1) ** d)

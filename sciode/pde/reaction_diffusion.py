@@ -11,7 +11,8 @@ from sciode.spectral import Grid, Symbol
 def fisher_kpp(points: int = 1024, length: float = 1.0, diffusion: float = 0.5, growth: float = 1.0) -> Term:
     r"""Fisher--KPP, :math:`\partial_t u = \nu\,\partial_{xx} u + \rho\,u (1 - u)`, periodic.
 
-    PDEBench's 1D reaction-diffusion. Keeps 0 <= u <= 1. The growth :math:`\rho u` is linear and goes into L; :math:`-\rho u^2` is the drift.
+    PDEBench's 1D reaction-diffusion. Keeps 0 <= u <= 1. The growth :math:`\rho u` is linear and goes into L;
+    :math:`-\rho u^2` is the drift.
 
     Parameters
     ----------

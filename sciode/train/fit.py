@@ -1,0 +1,178 @@
+"""One call that trains a model, on one process or many."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import nn
+
+import sciode
+from sciode.core.errors import InputError
+from sciode.data import Split
+from sciode.data import split as split_ids
+from sciode.train.config import FitConfig
+from sciode.train.objective import Loss, Objective, check_trainable, relative_l2
+from sciode.train.run import Run
+from sciode.train.units import set_units
+from sciode.train.windows import Source, source
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training left behind.
+
+    Attributes
+    ----------
+    records : tuple of dict
+        One an epoch: epoch, step, train_loss, learning_rate, windows_per_second and, where one was made,
+        validation (relative error of one step).
+    best, best_epoch : float, int
+        The smallest validation error (training loss where nothing is held out), and its epoch.
+    stopped : str
+        "finished" or "patience".
+    steps : int
+        Optimizer steps.
+    checkpoint : Path or None
+        The best weights, for :func:`sciode.surrogate.load_surrogate`.
+    """
+
+    records: tuple[dict[str, Any], ...]
+    best: float
+    best_epoch: int
+    stopped: str
+    steps: int
+    checkpoint: Path | None
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    split: Split | None = None,
+    directory: str | Path | None = None,
+    resume: bool = True,
+    loss: Loss = relative_l2,
+    device: str | None = None,
+    quiet: bool = False,
+    **config: Any,
+) -> History:
+    """Train ``model`` on trajectories to predict the state a lead time later; leave it with its best weights.
+
+    The call is the same on one process and under ``accelerate launch`` or ``torchrun``: ``batch`` counts over
+    all processes, so more of them do the same training faster. On the CPU a run that was killed and called
+    again ends with the same bits as one that was not.
+
+    Parameters
+    ----------
+    model : Trainable
+        Changed in place; its normaliser and reference lead are fitted on the training ids only.
+    data : Trajectories
+        From :func:`sciode.data.open_trajectories`.
+    split : Split, optional
+        Default ``sciode.data.split(data)``. With no validation ids the training loss chooses the best.
+    directory : path, optional
+        Gets ``metrics.jsonl`` and ``checkpoints/best.safetensors``, ``checkpoints/last.safetensors``.
+    resume : bool
+        Go on from ``last``; a finished run returns at once. False removes what the directory holds of a run.
+        A longer training is not a continued one, since the learning rate depends on the end: to go on from
+        trained weights, load them and fit in a new directory.
+    loss : callable
+        Of normalised prediction and target, ``"b c *n"`` each.
+    device : {"cpu", "cuda"}, optional
+        Default: a GPU if there is one.
+    **config
+        See :class:`FitConfig`.
+
+    Raises
+    ------
+    UnknownName
+        For an option that does not exist.
+    InputError
+        For a value that cannot work, or a saved run that differs, naming what differs.
+    DivergedError
+        When the loss is no longer finite; the last good checkpoint stays.
+    """
+    settings = FitConfig.of(config)
+    check_trainable(model)
+    ids = split_ids(data) if split is None else split
+    if settings.patience is not None and len(ids.validation) == 0:
+        raise InputError("patience needs validation ids; this split has none")
+    accelerator = _accelerator(settings.precision, device)
+    folder = None if directory is None else Path(directory)
+    card = _card(model, data, ids, settings, loss)
+    devices = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        run = Run(Objective(model, loss, settings.pushforward), settings, accelerator, card, folder)
+        _train(run, data, ids, resume, quiet)
+    at = run.at
+    if at.best is None or at.best_epoch is None or at.stopped is None:
+        raise InputError("the run ended before its first epoch")
+    best = None if folder is None else folder / "checkpoints/best.safetensors"
+    return History(tuple(at.records), at.best, at.best_epoch, at.stopped, at.step, best)
+
+
+def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
+    if not resume:
+        _forget(run)
+    run.accelerator.wait_for_everyone()
+    resumed = run.resume()
+    if run.at.stopped is not None:
+        run.take_best()
+        return
+    config, length = run.config, run.config.unroll + 1
+    windows = _source(run, data, ids.train, length, config.leads)
+    validation = None
+    if len(ids.validation):
+        validation = _source(run, data, ids.validation, 2, (min(config.leads),))
+    if not resumed:
+        set_units(run.model, data, ids.train, min(config.leads))
+    run.train(windows, validation, quiet=quiet)
+    run.accelerator.wait_for_everyone()
+
+
+def _source(run: Run, data: Any, ids: Any, length: int, leads: tuple[int, ...]) -> Source:
+    config = run.config
+    device = run.accelerator.device
+    return source(data, ids, length, leads, device=device, memory=config.memory, workers=config.workers)
+
+
+def _forget(run: Run) -> None:
+    if run.folder is not None and run.accelerator.is_main_process:
+        for name in ("checkpoints/last.safetensors", "checkpoints/best.safetensors", "metrics.jsonl"):
+            (run.folder / name).unlink(missing_ok=True)
+
+
+def _accelerator(precision: str, device: str | None) -> Accelerator:
+    if device not in (None, "cpu", "cuda"):
+        raise InputError(f"device is 'cpu', 'cuda' or None, got {device!r}; CUDA_VISIBLE_DEVICES picks a GPU")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device='cuda': torch sees no GPU here")
+    # accelerate keeps the first device and precision of a process; a second fit may want others.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    # Buffers never change during training, and a broadcast of them in place would break an unrolled graph.
+    handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
+    if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
+        raise InputError("precision='fp16' needs a GPU; on the CPU take 'bf16' or 'no'")
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision, kwargs_handlers=handlers)
+
+
+def _card(model: Any, data: Any, ids: Split, settings: FitConfig, loss: Callable[..., Any]) -> dict[str, Any]:
+    versions = {"sciode": sciode.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    card = {
+        "model": {"name": type(model).__name__, "config": model.config},
+        "config": settings.to_dict(),
+        "loss": f"{loss.__module__}.{getattr(loss, '__qualname__', type(loss).__qualname__)}",
+        "data": data.spec(),
+        "split": ids.to_dict(),
+        "versions": versions,
+    }
+    # Through JSON, so that it compares equal to the same card read from a file.
+    plain: dict[str, Any] = json.loads(json.dumps(card))
+    return plain

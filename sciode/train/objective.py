@@ -1,0 +1,86 @@
+"""What training makes small."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sciode.core.errors import InputError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Loss of a prediction and its target, both ``"b c *n"`` and normalised, as a 0-dim tensor."""
+
+# Square of the smallest norm that counts, in units of the spread: fields that decay to nothing do not rule.
+_FLOOR = 1e-4
+_TINY = 1e-12
+
+
+class Trainable(Protocol):
+    """What :func:`sciode.train.fit` needs of a model, besides being a ``torch.nn.Module``.
+
+    ``config`` holds JSON-able constructor arguments; ``normaliser`` has ``fit(data, ids)`` and buffers ``mean``
+    and ``std`` [c]; ``reference_dt`` (0-dim) and ``increment`` ([c]) are buffers that training sets.
+    """
+
+    config: dict[str, Any]
+    normaliser: Any
+    reference_dt: Tensor
+    increment: Tensor
+
+
+def check_trainable(model: object) -> None:
+    """Raise InputError where ``model`` is not what :class:`Trainable` says."""
+    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
+        raise InputError(f"{type(model).__name__} has no parameters to train")
+    for name in ("config", "normaliser", "reference_dt", "increment"):
+        if not hasattr(model, name):
+            raise InputError(f"{type(model).__name__} has no attribute {name!r}; see sciode.train.Trainable")
+
+
+def relative_l2(prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c *n"]) -> Float[Tensor, ""]:
+    """Return the mean over samples of the error's norm over the target's norm, all channels together.
+
+    >>> target = torch.ones(2, 1, 8)
+    >>> round(relative_l2(1.1 * target, target).item(), 4)
+    0.1
+    """
+    error = (prediction - target).square().flatten(1).mean(1)
+    size = target.square().flatten(1).mean(1)
+    # The root's slope at zero is infinite; a perfect prediction must not give NaN.
+    return ((error + _TINY) / (size + _FLOOR)).sqrt().mean()
+
+
+class Objective(nn.Module):
+    """The loss of a model along an unrolled window, as one module, so that one wrapper parallelises it."""
+
+    def __init__(self, model: nn.Module, loss: Loss, pushforward: bool) -> None:
+        super().__init__()
+        # Typed Any: torch does not know what attributes a module has, and check_trainable has looked.
+        self.model: Any = model
+        self.loss, self.pushforward = loss, pushforward
+
+    def forward(self, u: Float[Tensor, "b t c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+        """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step."""
+        steps = u.shape[1] - 1
+        if self.pushforward:
+            with torch.no_grad():
+                state = self._advance(u[:, 0], dt, steps - 1)
+            return self._compare(self.model(state, dt), u[:, steps])
+        state, total = u[:, 0], u.new_zeros(())
+        for step in range(1, steps + 1):
+            state = self.model(state, dt)
+            total = total + self._compare(state, u[:, step])
+        return total / steps
+
+    def _advance(self, state: Tensor, dt: Tensor, steps: int) -> Tensor:
+        for _ in range(steps):
+            state = self.model(state, dt)
+        return state
+
+    def _compare(self, prediction: Tensor, target: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (target.ndim - 2)
+        mean, std = self.model.normaliser.mean.view(shape), self.model.normaliser.std.view(shape)
+        value: Tensor = self.loss((prediction - mean) / std, (target - mean) / std)
+        return value

@@ -1,0 +1,30 @@
+"""The score that chooses the best weights."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sciode.train.windows import Batch
+
+# Smallest norm of a target, in units of the channel's spread: a field at rest is not divided by zero.
+_FLOOR = 1e-3
+
+
+@torch.no_grad()
+def one_step_errors(model: Any, batches: Iterable[Batch]) -> Tensor:
+    """Return ``[2]`` in float64: the sum of relative errors of one step, and how many there are.
+
+    The error of a window is the L2 norm of prediction minus target over that of the target, in physical
+    units, averaged over channels (nRMSE of one sample).
+    """
+    sums: Tensor | None = None
+    for u, dt in batches:
+        prediction, target = model(u[:, 0], dt).float(), u[:, 1]
+        error = (prediction - target).square().flatten(2).mean(2).sqrt()
+        size = target.square().flatten(2).mean(2).sqrt()
+        relative = (error / torch.maximum(size, _FLOOR * model.normaliser.std)).mean(1).double()
+        now = torch.stack([relative.sum(), relative.new_tensor(len(relative))])
+        sums = now if sums is None else sums + now
+    return torch.zeros(2, dtype=torch.float64) if sums is None else sums

@@ -1,0 +1,182 @@
+"""A recipe is a TOML file that says everything a dataset depends on."""
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sciode.core.errors import InputError
+from sciode.core.names import check_keys, lookup, unknown
+from sciode.pde.equations import EQUATIONS, Equation
+from sciode.pde.initial import FAMILIES
+from sciode.solve import Term
+
+SIZES = ("smoke", "small", "pdebench")
+_KEYS = ["name", "title", "equation", "length", "seed", "schema", "precision", "parameters", "initial", "sizes"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of a dataset to make, and how finely to integrate it.
+
+    Parameters
+    ----------
+    points
+        Stored points per axis.
+    trajectories
+        How many.
+    times
+        Stored times per trajectory, the initial one included.
+    end
+        Last time, in the equation's unit.
+    dt
+        Largest step of the integrator, same unit.
+    burn_in
+        Time integrated and dropped before the first stored state.
+    oversample
+        The integrator's grid is this many times finer per axis than the stored one.
+    shard
+        Trajectories integrated together: what a kill can lose, and what memory must hold.
+    """
+
+    points: int
+    trajectories: int
+    times: int
+    end: float
+    dt: float
+    burn_in: float = 0.0
+    oversample: int = 1
+    shard: int = 32
+
+    def check(self, where: str) -> None:
+        """Raise :class:`InputError` for a count or a time that makes no sense."""
+        for name in ("points", "trajectories", "oversample", "shard"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{where}: {name} must be a whole number of at least 1, found {value!r}")
+        if not isinstance(self.times, int) or self.times < 2:
+            raise InputError(f"{where}: times must be a whole number of at least 2, found {self.times!r}")
+        for name in ("end", "dt"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
+                raise InputError(f"{where}: {name} must be a positive number, found {value!r}")
+        if not (isinstance(self.burn_in, int | float) and self.burn_in >= 0):
+            raise InputError(f"{where}: burn_in must not be negative, found {self.burn_in!r}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An equation, its parameters, a family of initial conditions, a size and a seed."""
+
+    name: str
+    title: str
+    equation: str
+    family: str
+    size: Size
+    length: float
+    seed: int = 0
+    schema: str = "pdebench-a"
+    precision: str = "float64"
+    parameters: dict[str, float] = field(default_factory=dict)
+    initial: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Equation:
+        """The equation's entry in the table."""
+        return EQUATIONS[self.equation]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(b, t, c, *n)`` of the stored data."""
+        space = (self.size.points,) * self.kind.dimensions
+        return (self.size.trajectories, self.size.times, len(self.kind.fields), *space)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of everything that the numbers depend on; the title is not among it."""
+        content = {key: value for key, value in asdict(self).items() if key != "title"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def term(self) -> Term:
+        """Build the equation on the integrator's grid."""
+        points = self.size.points * self.size.oversample
+        return self.kind.build(points=points, length=self.length, **self.parameters)
+
+
+def recipe_folder() -> Path:
+    """Return the folder of the shipped recipes: inside an installed package, or beside a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_datasets"
+    return installed if installed.is_dir() else package.parent / "datasets"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes.
+
+    >>> "burgers" in recipe_names()
+    True
+    """
+    return sorted(path.parent.name for path in recipe_folder().glob("*/recipe.toml"))
+
+
+def load_recipe(recipe: str | Path, size: str = "smoke", *, seed: int | None = None) -> Recipe:
+    """Read a shipped recipe by name, or any by path, at one of its sizes.
+
+    Raises :class:`UnknownName` for a name, size or key that nothing knows, :class:`InputError` for a bad value.
+
+    >>> load_recipe("burgers", "pdebench").shape
+    (10000, 201, 1, 1024)
+    """
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        if str(recipe) not in recipe_names():
+            raise unknown(str(recipe), recipe_names(), "recipe")
+        path = recipe_folder() / str(recipe) / "recipe.toml"
+    if not path.is_file():
+        raise InputError(f"no recipe at {path}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    built = _build(table, size, path)
+    return built if seed is None else replace(built, seed=seed)
+
+
+def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
+    check_keys(table, _KEYS, f"key of {path.name}")
+    missing = [key for key in ("name", "equation", "initial", "sizes") if key not in table]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}")
+    equation = lookup(str(table["equation"]), EQUATIONS, "equation")
+    initial = dict(table["initial"])
+    family = str(initial.pop("family", ""))
+    lookup(family, FAMILIES, "family of initial conditions")
+    numbers = dict(lookup(size, table["sizes"], f"size of {table['name']}"))
+    check_keys(numbers, [f.name for f in fields(Size)], f"key of [sizes.{size}]")
+    absent = [name for name in ("points", "trajectories", "times", "end", "dt") if name not in numbers]
+    if absent:
+        raise InputError(f"{path}: [sizes.{size}] lacks {', '.join(absent)}")
+    chosen = Size(**numbers)
+    chosen.check(f"{path}: [sizes.{size}]")
+    if equation.cell_centred and chosen.oversample != 1:
+        raise InputError(f"{path}: {table['equation']} lives at cell centres, which a finer grid does not share")
+    precision = str(table.get("precision", "float64"))
+    lookup(precision, {"float32": 0, "float64": 0}, "precision")
+    return Recipe(
+        name=str(table["name"]),
+        title=str(table.get("title", table["name"])),
+        equation=str(table["equation"]),
+        family=family,
+        size=chosen,
+        length=float(table.get("length", equation.length)),
+        seed=int(table.get("seed", 0)),
+        schema=str(table.get("schema", "pdebench-a" if equation.dimensions == 1 else "pdebench-b")),
+        precision=precision,
+        parameters={key: float(value) for key, value in table.get("parameters", {}).items()},
+        initial={key: float(value) for key, value in initial.items()},
+    )

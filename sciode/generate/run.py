@@ -1,0 +1,218 @@
+"""From a recipe to a file: integrate in shards, keep each whole shard, join them at the end.
+
+A shard is the unit of everything: of the batch on the device, of memory, of what a kill can lose. Shards lie
+beside the target in a folder ``.NAME.shards`` and go when the file is whole.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import EllipsisType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError, LayoutError
+from sciode.core.files import read_json, write_json
+from sciode.core.progress import Bar, progress
+from sciode.core.random import generator
+from sciode.data import open_trajectories, write_trajectories
+from sciode.generate.recipe import Recipe, load_recipe
+from sciode.pde.initial import FAMILIES
+from sciode.solve import Term, solve
+from sciode.spectral import Grid
+
+_BLOCK = 64 * 2**20  # bytes of float64 trajectory that one call of the solver may hold
+
+
+def generate(
+    recipe: str | Path | Recipe,
+    size: str = "smoke",
+    out: str | Path | None = None,
+    *,
+    seed: int | None = None,
+    device: torch.device | str = "cpu",
+    force: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Make the data set of a recipe: integrated in batches on ``device``, streamed to one HDF5 file.
+
+    The same recipe, size and seed give the same bytes on the same machine. A run that was killed goes on with
+    its first missing shard. A finished file of the same recipe is left as it is.
+
+    Parameters
+    ----------
+    recipe
+        Name of a shipped recipe, path of a ``recipe.toml``, or a :class:`Recipe` (``size`` is then ignored).
+    size
+        ``"smoke"``, ``"small"`` or ``"pdebench"``.
+    out
+        Target; ``data/NAME-SIZE.hdf5`` by default.
+    seed
+        Replaces the recipe's own.
+    device
+        Where to integrate; the arithmetic is the recipe's ``precision``, the stored values are float32.
+    force
+        Replace a file that another recipe made.
+    quiet
+        Show no progress.
+
+    Returns
+    -------
+    Path
+        The finished file.
+
+    Raises
+    ------
+    InputError
+        If ``out`` holds something else, or the integration leaves the finite numbers (it names the trajectory).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = generate("advection", "smoke", Path(tempfile.mkdtemp()) / "a.hdf5", quiet=True)
+    >>> open_trajectories(path).shape
+    (96, 21, 1, 64)
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, size, seed=seed)
+    path = Path(out) if out is not None else Path("data") / f"{chosen.name}-{size}.hdf5"
+    if path.exists() and not force:
+        _check_finished(path, chosen)
+        return path
+    shards = _shards(path, chosen)
+    states = chosen.size.trajectories * chosen.size.times
+    with progress(f"generating {chosen.name}, states", states, quiet=quiet) as bar:
+        for first, last in _spans(chosen):
+            shard = shards / f"{first:07d}.hdf5"
+            if shard.exists():
+                bar.advance((last - first) * chosen.size.times)
+            else:
+                block = integrate(chosen, range(first, last), device, bar)
+                _write(shard, chosen, iter([block]), last - first)
+    _write(path, chosen, _join(shards, chosen), chosen.size.trajectories)
+    shutil.rmtree(shards)
+    return path
+
+
+def _check_finished(path: Path, recipe: Recipe) -> None:
+    try:
+        with open_trajectories(path) as data:
+            made_by = data.parameters.get("digest")
+    except LayoutError as error:
+        raise InputError(f"{path} is in the way and is no data file ({error}); use force to replace it") from error
+    if made_by != recipe.digest:
+        raise InputError(
+            f"{path} exists and was made by another recipe, size or seed ({made_by}, not {recipe.digest}); "
+            "use force to replace it, or another name"
+        )
+
+
+def _shards(path: Path, recipe: Recipe) -> Path:
+    """Return the folder of shards, emptied if another recipe left it."""
+    folder = path.parent / f".{path.name}.shards"
+    card = folder / "recipe.json"
+    if folder.exists() and not (card.is_file() and read_json(card)["digest"] == recipe.digest):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not card.exists():
+        write_json(card, {"digest": recipe.digest})
+    return folder
+
+
+def _spans(recipe: Recipe) -> Iterator[tuple[int, int]]:
+    total, step = recipe.size.trajectories, recipe.size.shard
+    for first in range(0, total, step):
+        yield first, min(first + step, total)
+
+
+def integrate(
+    recipe: Recipe, numbers: range, device: torch.device | str = "cpu", bar: Bar | None = None
+) -> np.ndarray:
+    """Integrate the trajectories ``numbers`` of a recipe and return them, float32 ``"k t c *n"``.
+
+    A trajectory's initial state depends on the seed and on its own number only.
+    """
+    size, kind = recipe.size, recipe.kind
+    space = (size.points * size.oversample,) * kind.dimensions
+    grid = Grid(space, (recipe.length,) * kind.dimensions)
+    family = FAMILIES[recipe.family]
+    states = [family(grid, generator(recipe.seed, "initial", i), **recipe.initial) for i in numbers]
+    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+    state = torch.stack(states).to(device=device, dtype=dtype)
+    term, stored = recipe.term(), np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
+    thin: tuple[slice | EllipsisType, ...] = (..., *[slice(None, None, size.oversample)] * kind.dimensions)
+    with torch.inference_mode():
+        if size.burn_in > 0:
+            state = _solved(term, state, [0.0, size.burn_in], size.dt)[:, -1]
+        for start, block in _blocks(term, state, recipe):
+            stored[:, start : start + block.shape[1]] = block[thin].float().cpu().numpy()
+            if bar is not None:
+                bar.advance(block.shape[0] * block.shape[1])
+    _check_finite(stored, recipe, numbers)
+    return stored
+
+
+def _blocks(term: Term, state: Tensor, recipe: Recipe) -> Iterator[tuple[int, Tensor]]:
+    """Yield (first time index, states "k t c *n"), a few times at a time so that memory stays bounded."""
+    times = torch.linspace(0.0, recipe.size.end, recipe.size.times, dtype=torch.float64)
+    width = max(2, _BLOCK // max(1, 8 * state.numel()))
+    yield 0, state[:, None]
+    for first in range(0, len(times) - 1, width):
+        y = _solved(term, state, times[first : first + width + 1].tolist(), recipe.size.dt)
+        state = y[:, -1]
+        yield first + 1, y[:, 1:]
+
+
+def _solved(term: Term, state: Tensor, times: list[float], dt: float) -> Tensor:
+    y = solve(term, state, times, dt=dt).y
+    assert isinstance(y, Tensor)  # every equation here has one tensor for its state
+    return y
+
+
+def _check_finite(stored: np.ndarray, recipe: Recipe, numbers: range) -> None:
+    bad = ~np.isfinite(stored).all(axis=tuple(range(2, stored.ndim)))
+    if bad.any():
+        sample, time = (int(i) for i in np.argwhere(bad)[0])
+        raise InputError(
+            f"{recipe.name}: trajectory {numbers[sample]} left the finite numbers at time index {time}; "
+            f"dt = {recipe.size.dt} is too long for this equation and grid"
+        )
+
+
+def _join(shards: Path, recipe: Recipe) -> Iterator[np.ndarray]:
+    for first, _ in _spans(recipe):
+        with open_trajectories(shards / f"{first:07d}.hdf5") as shard:
+            for i in range(len(shard)):
+                yield shard[i : i + 1].numpy()
+
+
+def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int) -> None:
+    size, kind = recipe.size, recipe.kind
+    spacing = recipe.length / size.points
+    # PDEBench's square is centred on the origin, its lines start there.
+    start = 0.5 * spacing - 0.5 * recipe.length if kind.cell_centred else 0.0
+    axis = start + spacing * np.arange(size.points)
+    settings = json.loads(json.dumps(asdict(recipe)))
+    card = {
+        **recipe.parameters,
+        "equation": recipe.equation,
+        "seed": recipe.seed,
+        "digest": recipe.digest,
+        "boundary": "wall" if kind.cell_centred else "periodic",
+        "recipe": settings,
+    }
+    write_trajectories(
+        path,
+        recipe.schema,
+        source=blocks,
+        shape=(count, *recipe.shape[1:]),
+        fields=kind.fields,
+        times=np.linspace(0.0, size.end, size.times),
+        grid=(axis,) * kind.dimensions,
+        lengths=(recipe.length,) * kind.dimensions,
+        parameters=card,
+        name=recipe.name,
+    )

@@ -1,0 +1,28 @@
+"""How good a prediction is: errors of fields, spectra, correlation, conservation, and PDEBench's six."""
+
+from sciode.metrics.accumulator import PDEBenchMetrics
+from sciode.metrics.conservation import Drift, conservation_drift
+from sciode.metrics.correlation import correlation, correlation_time, crossing_time
+from sciode.metrics.fields import nrmse, relative_l1, relative_l2, rmse, vrmse
+from sciode.metrics.pdebench import pdebench_metrics
+from sciode.metrics.shells import shell_wavenumbers, spectrum
+from sciode.metrics.spectra import band_error, spectral_error
+
+__all__ = [
+    "Drift",
+    "PDEBenchMetrics",
+    "band_error",
+    "conservation_drift",
+    "correlation",
+    "correlation_time",
+    "crossing_time",
+    "nrmse",
+    "pdebench_metrics",
+    "relative_l1",
+    "relative_l2",
+    "rmse",
+    "shell_wavenumbers",
+    "spectral_error",
+    "spectrum",
+    "vrmse",
+]

@@ -41,7 +41,7 @@ def attributes(node: h5py.Group | h5py.Dataset) -> dict[str, Any]:
 
 
 def parameters(root: h5py.Group, config: Any = None, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the physical parameters of a file: its own JSON record, or its attributes with ``config`` merged in."""
+    """Return the physical parameters: sciode's own JSON record, or the attributes with ``config`` merged in."""
     found = attributes(root)
     if MARK in found and isinstance(found.get("parameters"), str):
         return dict(json.loads(found["parameters"]))

@@ -43,7 +43,7 @@ def times(values: Array | None, steps: int, where: str) -> Array:
 
 
 def axis(values: Array | None, points: int, where: str) -> Array:
-    """Return the ``points`` coordinates of one space axis, strictly monotone; j / points where the file has none."""
+    """Return the ``points`` strictly monotone coordinates of one space axis; j / points if the file has none."""
     if values is None:
         warn(f"{where}: no coordinates in the file; using the unit interval, j / {points}")
         return np.arange(points, dtype=np.float64) / points

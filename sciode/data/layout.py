@@ -93,7 +93,7 @@ def values(node: h5py.Group, name: str) -> Array | None:
     """Read a small numeric dataset as float64; None where there is none."""
     if name not in node:
         return None
-    return dataset(node, name)[()].astype("float64")  # type: ignore[no-any-return]
+    return dataset(node, name)[()].astype("float64")
 
 
 def chunk_bytes(*datasets: h5py.Dataset) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import numpy as np
 from torch import Tensor
@@ -35,7 +36,8 @@ class Stride:
 
     def __call__(self, u: Tensor) -> Tensor:
         """Apply to "... *n"."""
-        return u[(..., *(slice(None, None, k) for k in self.steps))]
+        index: tuple[EllipsisType | slice, ...] = (..., *(slice(None, None, k) for k in self.steps))
+        return u[index]
 
 
 @dataclass(frozen=True)

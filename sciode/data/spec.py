@@ -45,6 +45,6 @@ def spec(data: "Trajectories") -> dict[str, Any]:
         "view": {
             "trajectories": [data.trajectories.start, data.trajectories.step],
             "steps": [data.steps.start, data.steps.step],
-            "space": [{type(op).__name__.lower(): list(vars(op).values())[0]} for op in data.operations],
+            "space": [{type(op).__name__.lower(): list(*vars(op).values())} for op in data.operations],
         },
     }

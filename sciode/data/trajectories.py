@@ -144,16 +144,23 @@ class Trajectories:
         which = np.arange(len(self)) if trajectories is None else np.asarray(trajectories, dtype=np.int64)
         return self._blocks(which, np.arange(len(self.steps)))
 
-    def raw_blocks(self) -> Iterator[tuple[slice, slice, Block]]:
-        """Stream the file's values without looking for NaN and before any resampling: for validation."""
-        which, when = np.asarray(self.trajectories), np.asarray(self.steps)
+    def raw_blocks(
+        self, trajectories: Indices | Sequence[int] | None = None, steps: Sequence[int] | None = None
+    ) -> Iterator[tuple[slice, slice, Block]]:
+        """Stream the file's values without looking for NaN and before any operation on space: for checks."""
+        which = self._within(self.trajectories, trajectories)
+        when = self._within(self.steps, steps)
         ones = (1,) * len(self.layout.grid)
         for b, t in pieces(self.layout, which, when):
             yield b, t, read_block(self.store, self.layout, which[b], when[t], self.channels, ones, check=False)
 
+    @staticmethod
+    def _within(positions: range, chosen: Indices | Sequence[int] | None) -> Indices:
+        every = np.asarray(positions, dtype=np.int64)
+        return every if chosen is None else every[np.asarray(chosen, dtype=np.int64)]
+
     def _blocks(self, which: Indices, when: Indices) -> Iterator[tuple[slice, slice, Tensor]]:
-        which = np.asarray(self.trajectories, dtype=np.int64)[which]
-        when = np.asarray(self.steps, dtype=np.int64)[when]
+        which, when = self._within(self.trajectories, which), self._within(self.steps, when)
         first, rest = self._on_disk
         for b, t in pieces(self.layout, which, when):
             read = read_block(self.store, self.layout, which[b], when[t], self.channels, first)

@@ -81,17 +81,16 @@ def write_trajectories(
     contents = _contents(path, source, shape, fields, times, grid, lengths, parameters, name, compression)
     schema = _automatic(contents) if schema is None else schema
     writer = lookup(schema, WRITERS, "schema to write")
-    with atomic_path(path) as partial:
-        with h5py.File(partial, "w") as root:
-            put = writer(root, contents)
-            root.attrs["name"] = contents.name
-            root.attrs["fields"] = list(contents.fields)
-            root.attrs["lengths"] = np.asarray(contents.lengths, dtype=np.float64)
-            mark(root, __version__, contents.parameters)
-            with progress(f"writing {path.name}", contents.shape[0], quiet=quiet) as bar:
-                for trajectory, step, block in _placed(source, contents):
-                    put(trajectory, step, block)
-                    bar.advance(block.shape[0] if step + block.shape[1] == contents.shape[1] else 0)
+    with atomic_path(path) as partial, h5py.File(partial, "w") as root:
+        put = writer(root, contents)
+        root.attrs["name"] = contents.name
+        root.attrs["fields"] = list(contents.fields)
+        root.attrs["lengths"] = np.asarray(contents.lengths, dtype=np.float64)
+        mark(root, __version__, contents.parameters)
+        with progress(f"writing {path.name}", contents.shape[0], quiet=quiet) as bar:
+            for trajectory, step, block in _placed(source, contents):
+                put(trajectory, step, block)
+                bar.advance(block.shape[0] if step + block.shape[1] == contents.shape[1] else 0)
     return path
 
 
@@ -140,8 +139,8 @@ def _automatic(contents: Contents) -> str:
 
 def _placed(source: Trajectories | Blocks, contents: Contents) -> Iterator[Placed]:
     if isinstance(source, Trajectories):
-        for b, t, block in source.blocks():
-            yield b.start, t.start, block.numpy()
+        for b, t, states in source.blocks():
+            yield b.start, t.start, states.numpy()
         return
     done, count = 0, contents.shape[0]
     for given in source:

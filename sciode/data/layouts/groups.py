@@ -65,11 +65,10 @@ def _check_same(file: h5py.File, names: tuple[str, ...], shape: tuple[int, ...])
     for name in names:
         node = file[name]
         if not isinstance(node, h5py.Group):
-            raise LayoutError(
-                f"{file.filename}: /{name}: expected a group with a dataset named data, found a dataset"
-            )
+            raise LayoutError(f"{file.filename}: /{name}: expected a group that holds data, found a dataset")
         found = dataset(node, "data").shape
         if found != shape:
             raise LayoutError(
-                f"{file.filename}: /{name}/data: expected shape {list(shape)} as /{names[0]}/data, found {list(found)}"
+                f"{file.filename}: /{name}/data: expected shape {list(shape)} as /{names[0]}/data, "
+                f"found {list(found)}"
             )

@@ -21,7 +21,7 @@ def is_incompressible(file: h5py.File) -> bool:
 
 
 def read_incompressible(file: h5py.File) -> Layout:
-    """Read the layout: channels velocity_x, velocity_y, particles, force_x, force_y; the force is constant in time."""
+    """Read the layout: channels velocity_x, velocity_y, particles, force_x, force_y; the force is constant."""
     shape = tuple(int(n) for n in dataset(file, "velocity").shape)
     if len(shape) not in (5, 6) or shape[-1] != len(shape) - 3:
         raise LayoutError(
@@ -32,12 +32,13 @@ def read_incompressible(file: h5py.File) -> Layout:
     variables = tuple(_variable(file, name, shape, letters) for name in ("velocity", *_OPTIONAL) if name in file)
     params = parameters(file)
     lengths = stated_lengths(file, len(letters)) or _domain(params, len(letters))
+    axes = [(np.arange(n, dtype=np.float64) + 0.5) * (L / n) for n, L in zip(shape[2:-1], lengths, strict=True)]
     return Layout(
         schema="pdebench-d",
         shape=(shape[0], shape[1], sum(len(v.channels) for v in variables), *shape[2:-1]),
         variables=variables,
         times=run_times(values(file, "t"), shape[0], shape[1], f"{file.filename}: /t"),
-        grid=tuple((np.arange(n) + 0.5) * (L / n) for n, L in zip(shape[2:-1], lengths, strict=True)),
+        grid=tuple(axes),
         lengths=lengths,
         parameters=params,
         chunk_bytes=chunk_bytes(*(file[v.dataset] for v in variables)),
@@ -70,7 +71,7 @@ def run_times(found: Array | None, runs: int, steps: int, where: str) -> Array:
 
 
 def _domain(params: dict[str, Any], dimensions: int) -> tuple[float, ...]:
-    # The files carry no coordinates; their config states the box, which is the unit square in all that are published.
+    # The files carry no coordinates; their config states the box, the unit square where it does not.
     size = params.get("domain_size", 1.0)
     sizes = size if isinstance(size, list) else [size] * dimensions
     if len(sizes) == dimensions and all(isinstance(s, (int, float)) and s > 0 for s in sizes):

@@ -1,4 +1,4 @@
-"""The Well: fields by tensor order in ``t0_fields``, ``t1_fields``, ``t2_fields``; flags say which axes they lack."""
+"""The Well: fields by tensor order in ``t0_fields``, ``t1_fields``, ``t2_fields``; flags name missing axes."""
 
 from itertools import product
 from typing import Any

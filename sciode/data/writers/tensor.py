@@ -19,7 +19,8 @@ def create_tensor(root: h5py.File, contents: Contents, /) -> Put:
     """Create the file of a single field."""
     if len(contents.fields) != 1:
         raise InputError(
-            f"schema pdebench-a holds one field, found {', '.join(contents.fields)}; use pdebench-b, pdebench-c or well"
+            f"schema pdebench-a holds one field, found {', '.join(contents.fields)}; "
+            "use pdebench-b, pdebench-c or well"
         )
     b, t, _, *n = contents.shape
     tensor = contents.dataset(root, "tensor", (b, t, *n), moving=1)

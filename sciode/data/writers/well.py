@@ -94,7 +94,7 @@ def _create_fields(root: h5py.File, contents: Contents, dims: tuple[str, ...]) -
 
 
 def _vectors(fields: tuple[str, ...], dims: tuple[str, ...]) -> list[str]:
-    """Return the names that come once per axis: ``velocity`` for velocity_x and velocity_y. One axis has no vectors."""
+    """Return the names that come once per axis, as velocity_x and velocity_y do. One axis has no vectors."""
     if len(dims) == 1:
         return []
     stems = [name.removesuffix(f"_{dims[0]}") for name in fields if name.endswith(f"_{dims[0]}")]

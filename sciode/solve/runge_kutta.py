@@ -13,7 +13,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time, leaves, like
 from sciode.solve.phi import phi, scaled_phi
-from sciode.solve.tableau import Entry, Phi, Tableau
+from sciode.solve.tableau import Entry, Tableau, number
 from sciode.solve.term import Diagonal, Term
 
 Weight: TypeAlias = float | complex | Tensor
@@ -26,6 +26,7 @@ class Plan(NamedTuple):
 
     carry: tuple[Weight | None, ...]  # e^(c_i z) per stage, then e^z; None is the identity
     rows: tuple[Row, ...]  # one per stage, then the update
+    paired: bool  # real weights, complex state: combine (re, im) pairs, at half the arithmetic
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,23 @@ class RungeKutta:
 
     def _leaf_plan(self, rate: Tensor | None, h: float, y: Tensor) -> Plan:
         _check_rate(rate, y)
+        paired = rate is not None and y.is_complex() and not rate.is_complex() and rate.dim() > 0
+
+        def cast(value: Tensor) -> Weight:
+            return _cast(value[..., None].expand(*value.shape, 2) if paired else value, y, paired)
+
         known: dict[object, Weight] = {}  # equal entries share one tensor
 
         def carry(node: float) -> Weight | None:
             if rate is None or node == 0.0:
                 return None
             if node not in known:
-                known[node] = _cast(phi(0, (node * h) * rate), y)
+                known[node] = cast(phi(0, (node * h) * rate))
             return known[node]
 
         def weight(entry: Entry) -> Weight:
             if entry not in known:
-                known[entry] = _weight(entry, rate, h, y)
+                known[entry] = _number(entry, h) if rate is None else cast(_sum(entry, rate, h))
             return known[entry]
 
         def row(entries: Sequence[Entry]) -> Row:
@@ -83,25 +89,30 @@ class RungeKutta:
 
         table = self.tableau
         rows = tuple(row(entries) for entries in (*table.stages, table.update))
-        return Plan(tuple(carry(node) for node in (*table.nodes, 1.0)), rows)
+        return Plan(tuple(carry(node) for node in (*table.nodes, 1.0)), rows, paired)
 
     def step(self, term: Term, s: Sequence[Time], y: State, plan: tuple[Plan, ...]) -> State:
         """Advance ``y`` by the step that ``plan`` was made for; ``s`` are the times of the stages."""
-        parts = leaves(y)
+        parts = [_view(part, leaf) for part, leaf in zip(leaves(y), plan, strict=True)]
         carried = [_carried(leaf.carry, part) for leaf, part in zip(plan, parts, strict=True)]
-        slopes: list[tuple[Tensor, ...]] = []
-        for stage in range(len(self.tableau.nodes) + 1):
-            point = like(
-                y,
-                tuple(
-                    _combine(carried[i][stage], plan[i].rows[stage], [k[i] for k in slopes])
-                    for i in range(len(parts))
-                ),
-            )
-            if stage == len(self.tableau.nodes):
-                return point
-            slopes.append(leaves(term.slope(s[stage], point)))
-        raise AssertionError("unreachable")
+        slopes: list[list[Tensor]] = [[] for _ in plan]
+        last = len(self.tableau.nodes)
+        for stage in range(last + 1):
+            point = like(y, tuple(_point(leaf, stage, carried[i], slopes[i]) for i, leaf in enumerate(plan)))
+            if stage == last:
+                break
+            for k, leaf, known in zip(leaves(term.drift(s[stage], point)), plan, slopes, strict=True):
+                known.append(_view(k, leaf))
+        return point
+
+
+def _view(part: Tensor, plan: Plan) -> Tensor:
+    return torch.view_as_real(part.resolve_conj()) if plan.paired else part
+
+
+def _point(plan: Plan, stage: int, carried: list[Tensor], slopes: list[Tensor]) -> Tensor:
+    value = _combine(carried[stage], plan.rows[stage], slopes)
+    return torch.view_as_complex(value) if plan.paired else value
 
 
 def _check_rate(rate: Tensor | None, y: Tensor) -> None:
@@ -119,22 +130,27 @@ def _check_rate(rate: Tensor | None, y: Tensor) -> None:
         raise InputError(f"the linear part {list(rate.shape)} does not broadcast to the state {list(y.shape)}")
 
 
-def _weight(entry: Entry, rate: Tensor | None, h: float, y: Tensor) -> Weight:
-    if rate is None:
-        # At L = 0 phi_k is 1/k!; one number per entry keeps the classical methods at their classical cost.
-        zero = torch.zeros((), dtype=torch.float64)
-        return sum(part.weight * scaled_phi(part.order, part.scale, zero, h).item() for part in entry)
+def _number(entry: Entry, h: float) -> float:
+    # At L = 0 phi_k is 1/k!; one number per entry keeps the classical methods at their classical cost.
+    return h * number(entry)
+
+
+def _sum(entry: Entry, rate: Tensor, h: float) -> Tensor:
     first, *others = entry
     total = first.weight * scaled_phi(first.order, first.scale, rate, h)
     for part in others:
         total = total + part.weight * scaled_phi(part.order, part.scale, rate, h)
-    return _cast(total, y)
+    return total
 
 
-def _cast(weight: Tensor, y: Tensor) -> Weight:
+def _cast(weight: Tensor, y: Tensor, paired: bool) -> Weight:
     if weight.dim() == 0 and not weight.requires_grad:
         return weight.item()  # on the host, once per solve: a number is cheaper in the loop than a tensor
-    return weight.to(device=y.device, dtype=y.dtype)
+    dtype = y.real.dtype if paired else y.dtype
+    # A strongly damped mode has a weight near the smallest number there is, and denormal arithmetic is slow:
+    # what is below the square root of that (1e-19 in float32) changes no digit of the sum it enters.
+    weight = torch.where(weight.abs() < torch.finfo(dtype).tiny ** 0.5, torch.zeros_like(weight), weight)
+    return weight.to(device=y.device, dtype=dtype).contiguous()
 
 
 def _carried(carry: tuple[Weight | None, ...], y: Tensor) -> list[Tensor]:
@@ -160,6 +176,3 @@ def _combine(base: Tensor, row: Row, slopes: list[Tensor]) -> Tensor:
         base = base.addcmul_(weight, k) if fresh else base.addcmul(weight, k)
         fresh = True
     return base
-
-
-__all__ = ["Phi", "Plan", "RungeKutta"]

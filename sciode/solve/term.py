@@ -1,6 +1,6 @@
 r"""The equation: :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s`, with L constant and diagonal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -90,12 +90,23 @@ class Term:
     linear: Diagonal | None = None
     chart: Chart = IDENTITY
 
-    def slope(self, s: Time, y: State) -> State:
-        """Return N(s, y), checked: a drift of another shape or dtype would spread silently."""
-        value = self.drift(s, y)
-        for k, leaf in zip(leaves(value), leaves(y), strict=True):
-            if k.shape != leaf.shape or k.dtype != leaf.dtype:
-                raise InputError(
-                    f"the drift returned {k.dtype} {list(k.shape)} for a state {leaf.dtype} {list(leaf.shape)}"
-                )
-        return value
+    def checked(self) -> "Term":
+        """Return the same term with a drift that raises :class:`InputError` for a slope unlike the state.
+
+        A slope of shape ``[1]`` would broadcast and one in float64 promote, both without a word. The loop
+        takes its first step with this term: the check then costs no evaluation and nothing in later steps.
+        """
+
+        def drift(s: Time, y: State) -> State:
+            value = self.drift(s, y)
+            slopes, parts = leaves(value), leaves(y)
+            if len(slopes) != len(parts):
+                raise InputError(f"the drift returned {len(slopes)} tensors for a state of {len(parts)}")
+            for k, part in zip(slopes, parts, strict=True):
+                if k.shape != part.shape or k.dtype != part.dtype:
+                    raise InputError(
+                        f"the drift returned {k.dtype} {list(k.shape)} for a state {part.dtype} {list(part.shape)}"
+                    )
+            return value
+
+        return replace(self, drift=drift)

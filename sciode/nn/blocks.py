@@ -50,19 +50,20 @@ def convolution(
     return _CONVOLUTIONS[dimensions](inputs, outputs, size, stride=stride, padding=size // 2, padding_mode=mode)
 
 
-def group_norm(channels: int, groups: int = 8) -> nn.GroupNorm:
-    """Return a group normalisation with as many groups as divide ``channels``, at most ``groups``.
+def group_norm(channels: int, used: bool = True, groups: int = 8) -> nn.Module:
+    """Return a group normalisation with as many groups as divide ``channels``, at most ``groups``; or nothing.
 
-    >>> group_norm(12).num_groups
-    4
+    >>> group_norm(12).num_groups, group_norm(12, used=False)
+    (4, Identity())
     """
-    return nn.GroupNorm(math.gcd(groups, channels), channels)
+    return nn.GroupNorm(math.gcd(groups, channels), channels) if used else nn.Identity()
 
 
 class ResidualBlock(nn.Module):
     """Pre-activation residual block with FiLM between its two convolutions.
 
     ``x + conv(act(norm(film(conv(act(norm(x)))))))``; a 1x1 convolution carries ``x`` where channels change.
+    Without ``norm`` the norms are left out.
     Source: He et al., arXiv:1603.05027; conditioning as in Dhariwal and Nichol, arXiv:2105.05233.
 
     Examples
@@ -73,10 +74,16 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(
-        self, dimensions: int, inputs: int, outputs: int, embedding: int, padding: str = "circular"
+        self,
+        dimensions: int,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        padding: str = "circular",
+        norm: bool = True,
     ) -> None:
         super().__init__()
-        self.norm_in, self.norm_out = group_norm(inputs), group_norm(outputs)
+        self.norm_in, self.norm_out = group_norm(inputs, norm), group_norm(outputs, norm)
         self.conv_in = convolution(dimensions, inputs, outputs, padding=padding)
         self.conv_out = convolution(dimensions, outputs, outputs, padding=padding)
         self.film = FiLM(embedding, outputs)

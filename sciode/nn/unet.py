@@ -31,6 +31,8 @@ class UNetBody(nn.Module):
         What lies beyond the edge.
     heads : int
         Attention heads at the bottom; 0 for no attention.
+    norm : bool
+        Group normalisation in the blocks and before the last convolution.
 
     Raises
     ------
@@ -54,19 +56,21 @@ class UNetBody(nn.Module):
         embedding: int,
         padding: str = "circular",
         heads: int = 0,
+        norm: bool = True,
     ) -> None:
         super().__init__()
         self.depth = depth
         widths = [width * min(2**level, 4) for level in range(depth + 1)]
         pairs = list(pairwise(widths))
         self.enter = convolution(dimensions, channels[0], width, padding=padding)
-        self.down = nn.ModuleList(ResidualBlock(dimensions, a, a, embedding, padding) for a, _ in pairs)
+        rest = (embedding, padding, norm)
+        self.down = nn.ModuleList(ResidualBlock(dimensions, a, a, *rest) for a, _ in pairs)
         self.coarsen = nn.ModuleList(Downsample(dimensions, a, b, padding) for a, b in pairs)
-        self.bottom = ResidualBlock(dimensions, widths[-1], widths[-1], embedding, padding)
+        self.bottom = ResidualBlock(dimensions, widths[-1], widths[-1], *rest)
         self.attention = SelfAttention(widths[-1], heads) if heads else nn.Identity()
         self.refine = nn.ModuleList(Upsample(dimensions, b, a, padding) for a, b in pairs)
-        self.up = nn.ModuleList(ResidualBlock(dimensions, 2 * a, a, embedding, padding) for a, _ in pairs)
-        self.norm = group_norm(width)
+        self.up = nn.ModuleList(ResidualBlock(dimensions, 2 * a, a, *rest) for a, _ in pairs)
+        self.norm = group_norm(width, norm)
         self.leave = convolution(dimensions, width, channels[1], padding=padding)
 
     def forward(self, x: Float[Tensor, "b c *n"], embedding: Float[Tensor, "b e"]) -> Float[Tensor, "b d *n"]:

@@ -24,6 +24,9 @@ class UNet(Emulator):
         What lies beyond the edge; "circular" for a periodic domain.
     heads : int
         Heads of self-attention on the coarsest level; 0 for none.
+    norm : bool
+        Group normalisation. Off by default: it divides the amplitude of a sample out of the features, and the
+        amplitude is physics. On shifted sines of mixed amplitude it makes the one-step error 80 times larger.
     residual : bool
         Predict the change instead of the state.
 
@@ -43,6 +46,7 @@ class UNet(Emulator):
         depth: int = 3,
         padding: str = "circular",
         heads: int = 0,
+        norm: bool = False,
         residual: bool = True,
     ) -> None:
         super().__init__(
@@ -53,6 +57,7 @@ class UNet(Emulator):
                 "depth": depth,
                 "padding": padding,
                 "heads": heads,
+                "norm": norm,
                 "residual": residual,
             }
         )
@@ -66,6 +71,7 @@ class UNet(Emulator):
             embedding=embedding,
             padding=padding,
             heads=heads,
+            norm=norm,
         )
 
     def tendency(self, v: Float[Tensor, "b c *n"], tau: Float[Tensor, " b"]) -> Float[Tensor, "b c *n"]:

@@ -17,13 +17,14 @@ CASES = [
     ("fno", 2, {"modes": 3, "width": 8, "layers": 2, "periodic": False}),
     *(("unet", n, {"width": 8, "depth": 2}) for n in SIZES),
     ("unet", 2, {"width": 8, "depth": 2, "heads": 2}),
+    ("unet", 1, {"width": 8, "depth": 2, "norm": True}),
     ("unet", 1, {"width": 8, "depth": 3, "padding": "replicate"}),
 ]
 PERIODIC = [case for case in CASES if case[2].get("periodic", True) and "padding" not in case[2]]
 
 
 def _name(case: tuple) -> str:
-    extra = "".join(f"-{key}" for key in case[2] if key in ("periodic", "padding", "heads"))
+    extra = "".join(f"-{key}" for key in case[2] if key in ("periodic", "padding", "heads", "norm"))
     return f"{case[0]}{case[1]}d{extra}"
 
 

@@ -1,0 +1,155 @@
+"""What a model is worth on the test trajectories, a few of them in memory at a time.
+
+Two questions, not to be mixed: how good is one step from a true state, over all steps of all test trajectories;
+and how good is a forecast that feeds on itself from the first state.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciode import metrics
+from sciode.bench.problems import Problem
+from sciode.surrogate import Surrogate, rollout
+
+# Values of a batch of trajectories held at once: 16 MiB in float32, times a few for what the metrics make of it.
+_BATCH = 2**22
+THRESHOLD = 0.8
+"""A forecast is followed until its correlation with the truth falls below this."""
+
+
+@torch.no_grad()
+def evaluate(model: Surrogate, problem: Problem, device: str) -> tuple[dict[str, Any], Tensor, Tensor]:
+    """Measure ``model`` on the test part of ``problem``.
+
+    Returns
+    -------
+    tuple
+        JSON-able scores: ``metrics`` (name: number, None where it is not finite), ``curves`` over the time of
+        the rollout, ``spectra`` at three times; and the first trajectories, predicted and true,
+        "b t c *n" on the CPU, with the initial state first.
+    """
+    parts = [_batch_scores(model, true, problem, device) for true in _batches(problem)]
+    scores = {key: torch.cat([part[key] for part in parts]) for key in parts[0] if key not in _ASIDE}
+    seconds, count = sum(part["seconds"] for part in parts), len(scores["nrmse"])
+    keep = problem.entry.keep
+    shown = [torch.cat([part[key] for part in parts])[:keep] for key in ("predicted", "true")]
+    record = {
+        "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step),
+        "curves": _curves(scores, problem),
+        "spectra": _spectra(scores, problem),
+    }
+    return record, shown[0], shown[1]
+
+
+_ASIDE = ("seconds", "predicted", "true")
+
+
+def _batches(problem: Problem) -> Iterator[Tensor]:
+    ids, lead = problem.split.test, problem.entry.lead
+    most = (problem.data.shape[1] - 1) // lead
+    size = max(1, _BATCH // ((most + 1) * math.prod(problem.data.shape[2:])))
+    for start in range(0, len(ids), size):
+        chosen = np.asarray(ids[start : start + size])
+        yield problem.data[chosen][:, : most * lead + 1 : lead]
+
+
+def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str) -> dict[str, Any]:
+    true = true.to(device)
+    one_step = _one_step(model, true, problem.step)
+    true = true[:, : problem.rollout + 1]
+    _synchronise(device)
+    clock = time.perf_counter()
+    ahead = rollout(model, true[:, 0], problem.rollout, problem.step)
+    _synchronise(device)
+    seconds = time.perf_counter() - clock
+    later = true[:, 1:]
+    path = torch.cat([true[:, :1], ahead], dim=1)
+    drift = metrics.conservation_drift(path).relative - metrics.conservation_drift(true).relative
+    times = list(spectrum_steps(problem.rollout))
+    scores = {
+        "one_step": one_step,
+        "nrmse": metrics.nrmse(ahead, later, keep=("trajectory", "time")),
+        "vrmse": metrics.vrmse(ahead, later, keep=("trajectory", "time")),
+        "correlation": metrics.correlation(ahead, later),
+        "drift": drift[:, 1:].abs().mean(dim=2),
+        "spectrum": metrics.spectrum(path[:, times], problem.data.lengths).mean(dim=2),
+        "true_spectrum": metrics.spectrum(true[:, times], problem.data.lengths).mean(dim=2),
+        "predicted": path[: problem.entry.keep],
+        "true": true[: problem.entry.keep],
+    }
+    return {"seconds": seconds, **{key: value.float().cpu() for key, value in scores.items()}}
+
+
+def _one_step(model: Surrogate, true: Tensor, step: float) -> Tensor:
+    """Return nRMSE "b t" of every step from a true state, one time of the batch after the other."""
+    dt = torch.full((len(true),), step, dtype=true.dtype, device=true.device)
+    errors = [
+        metrics.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2], keep="trajectory")
+        for k in range(true.shape[1] - 1)
+    ]
+    return torch.stack(errors, dim=1)
+
+
+def spectrum_steps(steps: int) -> tuple[int, ...]:
+    """Return the steps at which spectra are kept: early, halfway, last.
+
+    >>> spectrum_steps(20), spectrum_steps(1)
+    ((1, 10, 20), (1,))
+    """
+    return tuple(sorted({1, max(1, steps // 2), steps}))
+
+
+def _summary(scores: dict[str, Tensor], seconds: float, step: float) -> dict[str, float | None]:
+    followed = metrics.crossing_time(scores["correlation"], THRESHOLD, step)
+    return {
+        "one_step_nrmse": number(scores["one_step"].mean()),
+        "rollout_nrmse": number(scores["nrmse"].mean()),
+        "rollout_vrmse": number(scores["vrmse"].mean()),
+        "correlation_time": number(followed.mean()),
+        "mass_drift": number(scores["drift"][:, -1].mean()),
+        "rollout_ms": 1e3 * seconds,
+    }
+
+
+def _curves(scores: dict[str, Tensor], problem: Problem) -> dict[str, list[float | None]]:
+    start = float(problem.data.times[0])
+    times = [start + (k + 1) * problem.step for k in range(problem.rollout)]
+    names = ("nrmse", "vrmse", "correlation", "drift")
+    return {"time": [*times], **{name: numbers(scores[name].mean(dim=0)) for name in names}}
+
+
+def _spectra(scores: dict[str, Tensor], problem: Problem) -> dict[str, Any]:
+    waves = metrics.shell_wavenumbers(problem.data.shape[3:], problem.data.lengths)
+    start = float(problem.data.times[0])
+    return {
+        "time": [start + k * problem.step for k in spectrum_steps(problem.rollout)],
+        "wavenumber": numbers(waves),
+        "model": [numbers(row) for row in scores["spectrum"].mean(dim=0)],
+        "truth": [numbers(row) for row in scores["true_spectrum"].mean(dim=0)],
+    }
+
+
+def number(value: Any) -> float | None:
+    """Return a float for JSON, None where it is not finite.
+
+    >>> number(torch.tensor(2.0)), number(float("nan"))
+    (2.0, None)
+    """
+    found = float(value)
+    return found if math.isfinite(found) else None
+
+
+def numbers(values: Tensor) -> list[float | None]:
+    """Return the values of a vector for JSON."""
+    return [number(value) for value in values.tolist()]
+
+
+def _synchronise(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,116 @@
+"""A suite from start to report; a killed run goes on at its first missing cell."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sciode.bench.cells import Cell, choose
+from sciode.bench.config import Suite
+from sciode.bench.store import missing, open_run, put_aside, record_data, record_session, write_results
+from sciode.bench.suites import load_suite
+
+if TYPE_CHECKING:
+    from sciode.bench.problems import Problem
+
+# torch and matplotlib are imported where work begins: a finished run answers at once.
+
+
+def run_suite(
+    suite: str | Path,
+    out: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    seeds: Sequence[int] | None = None,
+    only: Sequence[str] = (),
+    fresh: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Run a suite: make the data, train, evaluate, report. Called again, it goes on where it stopped.
+
+    A cell is a data set, a model and a seed. Its result is written when it is finished; a training under way
+    resumes from its last checkpoint. A finished run is left as it is.
+
+    Parameters
+    ----------
+    suite
+        Name of a shipped suite, or path of a TOML file.
+    out
+        Run directory; by default ``runs/NAME`` under the working directory.
+    device
+        Where to compute.
+    seeds
+        In place of those in the suite.
+    only
+        Cells to run: "DATASET", "DATASET/MODEL" or "*/MODEL"; all by default.
+    fresh
+        Put an earlier run in that directory aside and start again.
+    quiet
+        Show no progress.
+
+    Returns
+    -------
+    Path
+        The run directory: ``config.toml``, ``env.json``, ``data.json``, ``results.json``, ``results.csv``,
+        ``cells/``, ``rollouts/``, ``figures/``, ``overview.png``, ``report.html``.
+
+    Raises
+    ------
+    InputError
+        Where the directory holds a run of another suite, or the data have changed; it names what differs.
+    """
+    chosen = load_suite(suite, None if seeds is None else tuple(seeds))
+    wanted = choose(chosen, only)
+    folder = Path("runs") / chosen.name if out is None else Path(out)
+    if fresh and (aside := put_aside(folder)) is not None and not quiet:
+        print(f"the earlier run is now {aside}", file=sys.stderr)
+    open_run(folder, chosen)
+    todo = missing(folder, wanted)
+    if todo:
+        _work(folder, chosen, todo, device, quiet)
+    elif not quiet:
+        print(f"{folder}: nothing left to run; --fresh starts again", file=sys.stderr)
+    if todo or not (folder / "report.html").is_file():
+        _finish(folder, chosen)
+    return folder
+
+
+def _work(folder: Path, suite: Suite, todo: list[Cell], device: str, quiet: bool) -> None:
+    from sciode.bench.cell import check_device, check_model
+    from sciode.bench.environment import environment
+    from sciode.bench.problems import prepare
+    from sciode.core.progress import progress
+
+    check_device(device)
+    clock, here = time.perf_counter(), environment(device)
+    problems = {}
+    for name in dict.fromkeys(cell.dataset for cell in todo):
+        problem = problems[name] = prepare(suite.dataset(name), device, quiet=quiet)
+        record_data(folder, name, problem.describe())
+        for model in dict.fromkeys(cell.model for cell in todo if cell.dataset == name):
+            check_model(suite.model(model), problem)
+    done = 0
+    try:
+        with progress(f"suite {suite.name}", len(todo), quiet=quiet) as bar:
+            for cell in todo:
+                note = _run(folder, suite, cell, problems[cell.dataset], device)
+                done += 1
+                bar.advance(1, note)
+    finally:
+        record_session(folder, here, time.perf_counter() - clock, done)
+
+
+def _run(folder: Path, suite: Suite, cell: Cell, problem: "Problem", device: str) -> str:
+    from sciode.bench.cell import run_cell
+
+    record = run_cell(cell, suite.model(cell.model), problem, folder, device)
+    error = record.get("metrics", {}).get("one_step_nrmse")
+    return f"{cell.id} {'failed' if error is None else f'nRMSE {error:.3g}'}"
+
+
+def _finish(folder: Path, suite: Suite) -> None:
+    from sciode.bench.report import write_report
+
+    write_results(folder, suite)
+    write_report(folder)

@@ -1,7 +1,8 @@
 """What the benchmarks share: CPU seconds of a call, the machine in words, and a table in Markdown.
 
 On a CPU the clock is the process's CPU time, which other programs on the machine do not add to; on a GPU it
-is wall time between synchronisations. The first call of every entry is not counted (allocation, compilation).
+is wall time between synchronisations. The first call of an entry is not counted (allocation, compilation),
+unless it takes minutes, beside which either is nothing.
 """
 
 import json
@@ -20,18 +21,19 @@ from sciode.core.files import write_json, write_text
 RESULTS = Path(__file__).parent / "results"
 
 
-def seconds(call: Callable[[], Any], repeats: int, device: str) -> float:
-    """Return the median of ``repeats`` timings of ``call``, after one that is not counted."""
-    call()
+def seconds(call: Callable[[], Any], repeats: int, device: str, warm: bool = True) -> tuple[float, Any]:
+    """Return the median of ``repeats`` timings of ``call``, and its value; ``warm`` calls it once before."""
+    if warm:
+        call()
     clock = time.perf_counter if device == "cuda" else time.process_time
-    taken = []
+    taken, value = [], None
     for _ in range(repeats):
         _wait(device)
         start = clock()
-        call()
+        value = call()
         _wait(device)
         taken.append(clock() - start)
-    return sorted(taken)[len(taken) // 2]
+    return sorted(taken)[len(taken) // 2], value
 
 
 def _wait(device: str) -> None:

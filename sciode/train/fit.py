@@ -85,7 +85,7 @@ def fit(
         trained weights, load them and fit in a new directory.
     loss : callable
         Of normalised prediction and target, ``"b c *n"`` each.
-    device : {"cpu", "cuda"}, optional
+    device : {"cpu", "cuda", "cuda:N"}, optional
         Default: a GPU if there is one.
     **config
         See :class:`FitConfig`.
@@ -150,17 +150,20 @@ def _forget(run: Run) -> None:
 
 
 def _accelerator(precision: str, device: str | None) -> Accelerator:
-    if device not in (None, "cpu", "cuda"):
-        raise InputError(f"device is 'cpu', 'cuda' or None, got {device!r}; CUDA_VISIBLE_DEVICES picks a GPU")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device='cuda': torch sees no GPU here")
+    kind, _, number = (device or "").partition(":")
+    if kind not in ("", "cpu", "cuda") or (number and not number.isdigit()):
+        raise InputError(f"device is 'cpu', 'cuda', 'cuda:N' or None, got {device!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device={device!r}: torch sees no GPU here")
+    if precision == "fp16" and (kind == "cpu" or not torch.cuda.is_available()):
+        raise InputError("precision='fp16' needs a GPU; on the CPU take 'bf16' or 'no'")
+    if number:
+        torch.cuda.set_device(int(number))
     # accelerate keeps the first device and precision of a process; a second fit may want others.
     AcceleratorState._reset_state(reset_partial_state=True)
     # Buffers never change during training, and a broadcast of them in place would break an unrolled graph.
     handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
-    if precision == "fp16" and (device == "cpu" or not torch.cuda.is_available()):
-        raise InputError("precision='fp16' needs a GPU; on the CPU take 'bf16' or 'no'")
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision, kwargs_handlers=handlers)
+    return Accelerator(cpu=kind == "cpu", mixed_precision=precision, kwargs_handlers=handlers)
 
 
 def _card(model: Any, data: Any, ids: Split, settings: FitConfig, loss: Callable[..., Any]) -> dict[str, Any]:

@@ -57,13 +57,12 @@ class Channelwise(nn.Module):
             raise InputError(f"expected {len(self.mean)} channels, found {channels}")
         n, m, s = 0, torch.zeros(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
         for block in _stream(data, ids):
-            flat = block.detach().cpu().double().transpose(0, 2).flatten(1)
-            count = flat.shape[1]
-            mean = flat.mean(1)
-            s += (flat - mean[:, None]).square_().sum(1)
+            axes = [axis for axis in range(block.dim()) if axis != 2]
+            variance, mean = torch.var_mean(block.detach().cpu().double(), dim=axes, correction=0)
+            count = block.numel() // channels
             shift = mean - m
             m += shift * (count / (n + count))
-            s += shift.square() * (n * count / (n + count))
+            s += variance * count + shift.square() * (n * count / (n + count))
             n += count
         std = (s / n).sqrt()
         varies = std > _CONSTANT * m.abs() + torch.finfo(self.std.dtype).tiny

@@ -47,18 +47,35 @@ def read_block(
     Raises :class:`LayoutError` for the first value that is not finite, unless ``check`` is off.
     """
     points = [len(range(0, n, k)) for n, k in zip(layout.shape[3:], strides, strict=True)]
-    block = np.empty((len(trajectories), len(steps), len(channels), *points), dtype=np.float32)
-    column = {name: place for place, name in enumerate(layout.fields[i] for i in channels)}
-    for variable in layout.variables:
-        wanted = [(place, column[name]) for place, name in enumerate(variable.channels) if name in column]
-        if not wanted:
-            continue
+    shape = (len(trajectories), len(steps), len(channels), *points)
+    names = [layout.fields[i] for i in channels]
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinity, and is reported below
+        block = _fill(store, layout, trajectories, steps, names, strides, shape)
+    if check and not np.isfinite(block).all():
+        raise _not_finite(store, layout, trajectories, steps, names, strides, block)
+    return block
+
+
+def _fill(
+    store: Store,
+    layout: Layout,
+    trajectories: Indices,
+    steps: Indices,
+    names: list[str],
+    strides: Sequence[int],
+    shape: tuple[int, ...],
+) -> Block:
+    variables = [variable for variable in layout.variables if not set(names).isdisjoint(variable.channels)]
+    block: Block | None = None
+    for variable in variables:
         values = _read_variable(store, layout, variable, trajectories, steps, strides)
-        for stored, place in wanted:
-            with np.errstate(over="ignore"):  # too large for float32 becomes infinity, and is reported below
-                block[:, :, place] = values[:, :, stored]
-        if check and not np.isfinite(block[:, :, [place for _, place in wanted]]).all():
-            raise _not_finite(store, layout, variable, trajectories, steps, block[:, :, [p for _, p in wanted]])
+        if len(variables) == 1 and list(variable.channels) == names and values.shape == shape:
+            return np.ascontiguousarray(values, dtype=np.float32)  # what was read is the block: no copy
+        block = np.empty(shape, dtype=np.float32) if block is None else block
+        for stored, name in enumerate(variable.channels):
+            if name in names:
+                block[:, :, names.index(name)] = values[:, :, stored]
+    assert block is not None  # a view has at least one channel
     return block
 
 
@@ -116,12 +133,19 @@ def dataset_name(layout: Layout, variable: Variable, trajectory: int) -> str:
 
 
 def _not_finite(
-    store: Store, layout: Layout, variable: Variable, trajectories: Indices, steps: Indices, block: Block
+    store: Store,
+    layout: Layout,
+    trajectories: Indices,
+    steps: Indices,
+    names: list[str],
+    strides: Sequence[int],
+    block: Block,
 ) -> LayoutError:
     b, t, c, *cell = (int(i) for i in np.argwhere(~np.isfinite(block))[0])
-    value = block[(b, t, c, *cell)]
-    where = dataset_name(layout, variable, int(trajectories[b]))
+    owner = next(variable for variable in layout.variables if names[c] in variable.channels)
+    where = dataset_name(layout, owner, int(trajectories[b]))
+    point = [i * k for i, k in zip(cell, strides, strict=True)]
     return LayoutError(
-        f"{store.path}: /{where}: {value} in trajectory {int(trajectories[b])}, time index {int(steps[t])}, "
-        f"cell {cell}; sciode reads finite float32 only (`sciode data validate` lists every one)"
+        f"{store.path}: /{where}: {block[(b, t, c, *cell)]} for {names[c]} in trajectory {int(trajectories[b])}, "
+        f"time index {int(steps[t])}, point {point}; only finite float32 is read (`validate` scans the whole file)"
     )

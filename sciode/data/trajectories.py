@@ -134,10 +134,14 @@ class Trajectories:
         """Read "b t c *n" at non-negative positions of this view; all steps if ``steps`` is None."""
         which = np.asarray(trajectories, dtype=np.int64)
         when = np.arange(len(self.steps)) if steps is None else np.asarray(steps, dtype=np.int64)
-        out = torch.empty((len(which), len(when), *self.shape[2:]), dtype=torch.float32)
+        shape = (len(which), len(when), *self.shape[2:])
+        out: Tensor | None = None
         for b, t, block in self._blocks(which, when):
+            if block.shape == shape:
+                return block
+            out = torch.empty(shape, dtype=torch.float32) if out is None else out
             out[b, t] = block
-        return out
+        return torch.empty(shape, dtype=torch.float32) if out is None else out
 
     def blocks(self, trajectories: Indices | Sequence[int] | None = None) -> Iterator[tuple[slice, slice, Tensor]]:
         """Stream the view in pieces of bounded size: positions in ``trajectories``, steps, and "k t c *n"."""
@@ -259,11 +263,15 @@ def open_trajectories(path: str | Path, *, fields: Sequence[str] | None = None) 
     ((2, 3, 1, 8), torch.Size([2, 1, 8]), 0.5, (1.0,))
     """
     store = Store(path)
-    layout = read_layout(store.file)
+    try:
+        layout = read_layout(store.file)
+        channels = tuple(range(len(layout.fields))) if fields is None else _channels(layout, fields)
+    except InputError:
+        store.close()
+        raise
     if layout.chunk_bytes > store.cache:
         store.drop()
         store.cache = min(2 * layout.chunk_bytes, 2**28)
-    channels = tuple(range(len(layout.fields))) if fields is None else _channels(layout, fields)
     return Trajectories(store, layout, range(layout.shape[0]), range(layout.shape[1]), channels)
 
 

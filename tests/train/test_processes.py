@@ -37,7 +37,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_killed_and_run_again(tmp_path: Path) -> None:
     file = wave_file(tmp_path, 20, 11, 16).path
-    long = ["--epochs", "12", "--set", "checkpoint_steps=4", "--quiet"]
+    long = ["--epochs", "6", "--set", "checkpoint_steps=10", "--quiet"]
     process = subprocess.Popen([sys.executable, "-m", *command(file, tmp_path / "killed", *long)], env=ENVIRONMENT)
     last, deadline = tmp_path / "killed/checkpoints/last.safetensors", time.monotonic() + 120
     while not last.exists() and process.poll() is None and time.monotonic() < deadline:

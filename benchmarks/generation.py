@@ -1,13 +1,14 @@
 """Trajectories per second when a dataset is made: sciode beside torchdiffeq and exponax, with the error of each.
 
-    python benchmarks/generation.py [--device cuda] [--batch 16] [--repeats 3]
+    python benchmarks/generation.py [--device cuda] [--batches 8 64] [--repeats 3]
 
 Every solver gets the same equation on the same grid, the same float64 initial states and the same saved times.
 torchdiffeq integrates the same dealiased right-hand side in Fourier space, with its adaptive default (dopri5,
 rtol 1e-5, atol 1e-7) and with the one fixed step that is stable (rk4). exponax is given its own fourth-order
 ETDRK stepper at our step, compiled, its state kept in Fourier space between saves. The error is the
 largest over the batch of |u - v|_2 / |v|_2 at the last time, v being a run of ours with an eighth of the step;
-the row "torchdiffeq dopri5, rtol 1e-9" shows that an independent code agrees with v.
+the row "torchdiffeq dopri5, rtol 1e-9" shows that an independent code agrees with v. torchdiffeq, which takes
+minutes, runs at the smallest batch only.
 """
 
 import argparse
@@ -105,7 +106,7 @@ def exponax_run(problem: Problem, u0: Tensor, dt: float) -> Callable[[], Tensor]
     return lambda: torch.from_numpy(np.array(roll(start).block_until_ready()))
 
 
-def measure(problem: Problem, batch: int, repeats: int, device: str) -> list[dict]:
+def measure(problem: Problem, batch: int, repeats: int, device: str, slow: bool) -> list[dict]:
     """Time every solver on one problem."""
     u0 = problem.start(batch, device)
 
@@ -121,13 +122,14 @@ def measure(problem: Problem, batch: int, repeats: int, device: str) -> list[dic
         runs[f"exponax ETDRK4, dt {problem.dt:g}"] = exponax_run(problem, u0, problem.dt)
     except ImportError:
         print("exponax is not installed: pip install 'sciode[bench]'")
-    runs |= {
+    peers = {
         "torchdiffeq dopri5, rtol 1e-5": lambda: torchdiffeq_run(problem, u0, rtol=1e-5, atol=1e-7),
         "torchdiffeq dopri5, rtol 1e-9": lambda: torchdiffeq_run(problem, u0, rtol=1e-9, atol=1e-11),
         f"torchdiffeq rk4, dt {problem.stable:.2g}": lambda: torchdiffeq_run(
             problem, u0, method="rk4", options={"step_size": problem.stable}
         ),
     }
+    runs |= peers if slow else {}
     want = ours(problem.dt / 8)[:, -1]
     rows = []
     for name, run in runs.items():
@@ -136,7 +138,8 @@ def measure(problem: Problem, batch: int, repeats: int, device: str) -> list[dic
             taken, y = seconds(run, 1 if peer else repeats, device, warm=not peer)
             end = y[:, -1].to(want)
         error = ((end - want).norm(dim=-1) / want.norm(dim=-1)).max().item()
-        rows.append({"problem": problem.name, "solver": name, "trajectories / s": batch / taken, "error": error})
+        row = {"problem": problem.name, "batch": batch, "solver": name}
+        rows.append(row | {"trajectories / s": batch / taken, "error": error})
         print(rows[-1], flush=True)
     for row in rows:
         row["sciode is faster by"] = rows[0]["trajectories / s"] / row["trajectories / s"]
@@ -147,17 +150,20 @@ def main() -> None:
     """Run both problems and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batches", type=int, nargs="+", default=[8, 64])
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
-    rows = [row for p in problems() for row in measure(p, chosen.batch, chosen.repeats, chosen.device)]
+    rows = []
+    for problem in problems():
+        for batch in chosen.batches:
+            slow = batch == min(chosen.batches)
+            rows += measure(problem, batch, chosen.repeats, chosen.device, slow)
     clock = "wall" if chosen.device == "cuda" else "CPU"
     notes = (
-        f"`python benchmarks/generation.py --device {chosen.device} --batch {chosen.batch}`: float64 unless "
-        f"stated, batch {chosen.batch}, seed 0, one thread, {clock} time, median of {chosen.repeats} "
-        "(torchdiffeq: 1); compilation not counted."
+        f"`python benchmarks/generation.py --device {chosen.device}`: float64 unless stated, seed 0, one thread, "
+        f"{clock} time, median of {chosen.repeats} (torchdiffeq: 1); compilation not counted."
     )
     where = machine(chosen.device, ["torchdiffeq", "exponax", "jax", "numpy"])
     write(f"generation-{chosen.device}", "Making data: trajectories per second", notes, where, rows)

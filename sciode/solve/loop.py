@@ -3,15 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.term import Diagonal, Term
 
 _KEPT = 8  # plans of a large Fourier grid are large: irregular times must not pile them up
+_AT_ONCE = 1024  # steps whose stage times are made together: many enough to be free, few enough to be small
 
 
 class Solver(Protocol):
@@ -41,7 +43,7 @@ class FixedLoop:
     """Integrate with steps of at most ``dt`` that land on every asked time.
 
     The loop holds no tensor arithmetic and never waits for the device: counts and step sizes are host
-    floats, and the times of all stages between two asked times are made in one go.
+    floats, and the times of the stages are made for many steps in one go.
     """
 
     solver: Solver
@@ -51,17 +53,31 @@ class FixedLoop:
 
     def states(self, term: Term, y: State, times: Sequence[float]) -> Iterator[State]:
         """Yield the state, in the chart's coordinates, at every time after the first."""
+        counts, sizes = self._steps(times)
+        moments = self._moments(times, counts, sizes, y)
         current = term.checked()
-        for start, end in pairwise(times):
-            # The small slack keeps 0.1 / 0.01 from becoming eleven steps by round-off.
-            count = max(1, math.ceil(abs(end - start) / self.dt * (1.0 - 1e-12)))
-            h = self._shared((end - start) / count, max(abs(start), abs(end)))
+        for count, h in zip(counts, sizes, strict=True):
             plan = self._plan(term, h, y)
-            for moments in self._moments(start, h, count, y):
-                y = self.solver.step(current, moments, y, plan)
+            for s in islice(moments, count):
+                y = self.solver.step(current, s, y, plan)
                 current = term
             self.steps += count
             yield y
+
+    def _steps(self, times: Sequence[float]) -> tuple[list[int], list[float]]:
+        """Return how many steps, and how long ones, lead from each asked time to the next."""
+        counts: list[int] = []
+        sizes: list[float] = []
+        scale = 8 * math.ulp(max(map(abs, times)))
+        for start, end in pairwise(times):
+            # The small slack keeps 0.1 / 0.01 from becoming eleven steps by round-off.
+            count = max(1, math.ceil(abs(end - start) / self.dt * (1.0 - 1e-12)))
+            h = (end - start) / count
+            if sizes and abs(h - sizes[-1]) <= scale:
+                h = sizes[-1]  # differs by the round-off of the asked times only: share the plan
+            counts.append(count)
+            sizes.append(h)
+        return counts, sizes
 
     def _plan(self, term: Term, h: float, y: State) -> Any:
         if h not in self._plans:
@@ -70,20 +86,18 @@ class FixedLoop:
             self._plans[h] = self.solver.plan(term.linear, h, y)
         return self._plans[h]
 
-    def _shared(self, h: float, scale: float) -> float:
-        """Return a step size already in use where the two differ by the round-off of the asked times only."""
-        for known in self._plans:
-            if abs(known - h) <= 8 * math.ulp(scale):
-                return known
-        return h
-
-    def _moments(self, start: float, h: float, count: int, y: State) -> Iterator[tuple[Time, ...]]:
+    def _moments(
+        self, times: Sequence[float], counts: list[int], sizes: list[float], y: State
+    ) -> Iterator[tuple[Time, ...]]:
+        """Yield the times of a step's stages, step by step; made for many steps at once, on the device."""
         device = leaves(y)[0].device
         wide = torch.float32 if device.type == "mps" else torch.float64
-        nodes = torch.tensor(self.solver.tableau.nodes, dtype=torch.float64)
-        for first in range(0, count, 1024):  # bounded memory for very many steps
-            index = torch.arange(first, min(first + 1024, count), dtype=torch.float64)
-            table = (start + h * (index[:, None] + nodes)).to(device=device, dtype=wide)
+        nodes = np.asarray(self.solver.tableau.nodes)
+        within = np.arange(sum(counts)) - np.repeat(np.cumsum([0, *counts])[:-1], counts)
+        h = np.repeat(sizes, counts)
+        starts = np.repeat(np.asarray(times[:-1]), counts) + h * within
+        for first in range(0, len(starts), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            table = torch.from_numpy(starts[part, None] + h[part, None] * nodes).to(device=device, dtype=wide)
             flat = table.reshape(-1).unbind()
-            width = len(nodes)
-            yield from (flat[i : i + width] for i in range(0, len(flat), width))
+            yield from (flat[i : i + len(nodes)] for i in range(0, len(flat), len(nodes)))

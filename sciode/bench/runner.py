@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sciode.bench.cells import Cell, choose
 from sciode.bench.config import Suite
 from sciode.bench.store import missing, open_run, put_aside, record_data, record_session, write_results
 from sciode.bench.suites import load_suite
+from sciode.core.progress import progress
 
 if TYPE_CHECKING:
     from sciode.bench.problems import Problem
@@ -25,6 +27,7 @@ def run_suite(
     seeds: Sequence[int] | None = None,
     only: Sequence[str] = (),
     fresh: bool = False,
+    jobs: int | None = None,
     quiet: bool = False,
 ) -> Path:
     """Run a suite: make the data, train, evaluate, report. Called again, it goes on where it stopped.
@@ -46,6 +49,8 @@ def run_suite(
         Cells to run: "DATASET", "DATASET/MODEL" or "*/MODEL"; all by default.
     fresh
         Put an earlier run in that directory aside and start again.
+    jobs
+        Processes that work side by side; by default one on an accelerator and up to four on a CPU.
     quiet
         Show no progress.
 
@@ -68,7 +73,7 @@ def run_suite(
     open_run(folder, chosen)
     todo = missing(folder, wanted)
     if todo:
-        _work(folder, chosen, todo, device, quiet)
+        _work(folder, chosen, todo, device, jobs, quiet)
     elif not quiet:
         print(f"{folder}: nothing left to run; --fresh starts again", file=sys.stderr)
     if todo or not (folder / "report.html").is_file():
@@ -76,37 +81,63 @@ def run_suite(
     return folder
 
 
-def _work(folder: Path, suite: Suite, todo: list[Cell], device: str, quiet: bool) -> None:
-    from sciode.bench.cell import check_device, check_model
+def _work(folder: Path, suite: Suite, todo: list[Cell], device: str, jobs: int | None, quiet: bool) -> None:
+    from sciode.bench.cell import check_device
     from sciode.bench.environment import environment
-    from sciode.bench.problems import prepare
-    from sciode.core.progress import progress
+    from sciode.bench.pool import jobs_for, workers
 
     check_device(device)
-    clock, here = time.perf_counter(), environment(device)
-    problems = {}
-    for name in dict.fromkeys(cell.dataset for cell in todo):
-        problem = problems[name] = prepare(suite.dataset(name), device, quiet=quiet)
-        record_data(folder, name, problem.describe())
-        for model in dict.fromkeys(cell.model for cell in todo if cell.dataset == name):
-            check_model(suite.model(model), problem)
-    done = 0
+    count = jobs_for(device, len(todo)) if jobs is None else jobs
+    clock, here, before = time.perf_counter(), environment(device) | {"jobs": count}, len(todo)
     try:
-        with progress(f"suite {suite.name}", len(todo), quiet=quiet) as bar:
-            for cell in todo:
-                note = _run(folder, suite, cell, problems[cell.dataset], device)
-                done += 1
-                bar.advance(1, note)
+        with workers(count) as pool:
+            problems = _prepare(folder, suite, todo, device, pool, quiet)
+            _run(folder, suite, todo, problems, device, pool, quiet)
     finally:
+        done = before - len(missing(folder, todo))
         record_session(folder, here, time.perf_counter() - clock, done)
 
 
-def _run(folder: Path, suite: Suite, cell: Cell, problem: "Problem", device: str) -> str:
+def _prepare(
+    folder: Path, suite: Suite, todo: list[Cell], device: str, pool: Executor, quiet: bool
+) -> dict[str, "Problem"]:
+    from sciode.bench.cell import check_model
+    from sciode.bench.problems import prepare
+
+    names = list(dict.fromkeys(cell.dataset for cell in todo))
+    with progress("data", len(names), quiet=quiet) as bar:
+        futures = {pool.submit(prepare, suite.dataset(name), device, quiet=True): name for name in names}
+        found = {}
+        for future in as_completed(futures):
+            found[futures[future]] = future.result()
+            bar.advance(1, futures[future])
+    for name in names:
+        record_data(folder, name, found[name].describe())
+        for model in dict.fromkeys(cell.model for cell in todo if cell.dataset == name):
+            check_model(suite.model(model), found[name])
+    return found
+
+
+def _run(
+    folder: Path,
+    suite: Suite,
+    todo: list[Cell],
+    problems: Mapping[str, "Problem"],
+    device: str,
+    pool: Executor,
+    quiet: bool,
+) -> None:
     from sciode.bench.cell import run_cell
 
-    record = run_cell(cell, suite.model(cell.model), problem, folder, device)
-    error = record.get("metrics", {}).get("one_step_nrmse")
-    return f"{cell.id} {'failed' if error is None else f'nRMSE {error:.3g}'}"
+    with progress(f"suite {suite.name}", len(todo), quiet=quiet) as bar:
+        futures = {}
+        for cell in todo:
+            job = (cell, suite.model(cell.model), problems[cell.dataset], folder, device)
+            futures[pool.submit(run_cell, *job)] = cell
+        for future in as_completed(futures):
+            error = future.result().get("metrics", {}).get("one_step_nrmse")
+            said = "failed" if error is None else f"nRMSE {error:.3g}"
+            bar.advance(1, f"{futures[future].id} {said}")
 
 
 def _finish(folder: Path, suite: Suite) -> None:

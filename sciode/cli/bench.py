@@ -18,6 +18,7 @@ def run(
         list[str] | None, typer.Option(help="DATASET, DATASET/MODEL or */MODEL; may be given again.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Put an earlier run aside and start again.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes side by side; default: by device.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Train and measure every model of a suite on every data set, and write a report.
@@ -28,8 +29,9 @@ def run(
     from sciode.bench.table import print_run
 
     numbers = None if seeds is None else _numbers(seeds)
+    chosen = tuple(only or ())
     print_run(
-        run_suite(suite, out, device=device, seeds=numbers, only=tuple(only or ()), fresh=fresh, quiet=quiet)
+        run_suite(suite, out, device=device, seeds=numbers, only=chosen, fresh=fresh, jobs=jobs, quiet=quiet)
     )
 
 

@@ -29,11 +29,12 @@ types: setup
 layers: setup
 	$(BIN)/lint-imports
 
+# One thread a process: threads that wait for one another cost more than they bring on small problems.
 tests: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 slow: setup
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 wheel: setup
 	sh tests/wheel.sh

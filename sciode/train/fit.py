@@ -98,6 +98,22 @@ def fit(
         For a value that cannot work, or a saved run that differs, naming what differs.
     DivergedError
         When the loss is no longer finite; the last good checkpoint stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sciode.data import open_trajectories, write_trajectories
+    >>> from sciode.surrogate import UNet
+    >>> x, t = torch.arange(16) / 16, torch.arange(6) / 10
+    >>> waves = [torch.sin(6.2832 * (x - t[:, None] + k / 9))[None, :, None] for k in range(9)]
+    >>> file = write_trajectories(
+    ...     Path(tempfile.mkdtemp()) / "waves.hdf5", source=waves, shape=(9, 6, 1, 16),
+    ...     fields=["u"], times=t, grid=[x],
+    ... )
+    >>> data = open_trajectories(file)
+    >>> history = fit(UNet.for_data(data, width=4, depth=1), data, epochs=2, batch=5, quiet=True)
+    >>> history.stopped, len(history.records)
+    ('finished', 2)
     """
     settings = FitConfig.of(config)
     check_trainable(model)

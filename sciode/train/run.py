@@ -159,7 +159,9 @@ class Run:
     def _card(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
         state = None if scaler is None else scaler.state_dict()
-        return {**self.card, "step": self.at.step, "progress": self.at.to_dict(), "scaler": state}
+        progress = self.at.to_dict()
+        units = {"normaliser": self.model.normaliser.to_dict(), "reference_dt": float(self.model.reference_dt)}
+        return {**self.card, **units, "step": self.at.step, "progress": progress, "scaler": state}
 
     def _averaged(self) -> dict[str, Tensor]:
         with self.average.swapped():

@@ -59,7 +59,10 @@ def test_two_processes_do_the_training_of_one(tmp_path: Path) -> None:
     """The batch is shared out, so the gradient is the same up to the order of summation."""
     file = wave_file(tmp_path, 12, 6, 16).path
     short = ["--epochs", "3", "--quiet"]
-    launch = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", _port(), "-m"]
+    # Without MPI accelerate starts several processes under its --multi_gpu launcher only; on GPUs or not is
+    # then the training's own choice (--device cpu).
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", _port()]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m"]
     result = run(*launch, *command(file, tmp_path / "two", *short))
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("best one-step error") == 1

@@ -28,7 +28,7 @@ def train(
     """Train a surrogate on a file. Started again, it goes on where it stopped.
 
     On many GPUs: accelerate launch --multi_gpu -m sciode.cli train ...
-    On many CPU processes: torchrun --nproc_per_node N -m sciode.cli train ...
+    On many CPU processes: accelerate launch --multi_gpu --num_processes N -m sciode.cli train ... --device cpu
     """
     import torch
 

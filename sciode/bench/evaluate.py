@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sciode import metrics
 from sciode.bench.problems import Problem
+from sciode.bench.relative import Relative
 from sciode.surrogate import Surrogate, rollout
 
 # Values of a batch of trajectories held at once: 16 MiB in float32, times a few for what the metrics make of it.
@@ -61,7 +62,8 @@ def _batches(problem: Problem) -> Iterator[Tensor]:
 
 def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str) -> dict[str, Any]:
     true = true.to(device)
-    one_step = _one_step(model, true, problem.step)
+    scale = Relative(problem.spread)
+    one_step = _one_step(model, true, problem.step, scale)
     true = true[:, : problem.rollout + 1]
     _synchronise(device)
     clock = time.perf_counter()
@@ -74,8 +76,8 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
     times = list(spectrum_steps(problem.rollout))
     scores = {
         "one_step": one_step,
-        "nrmse": metrics.nrmse(ahead, later, keep=("trajectory", "time")),
-        "vrmse": metrics.vrmse(ahead, later, keep=("trajectory", "time")),
+        "nrmse": scale.nrmse(ahead, later),
+        "vrmse": scale.vrmse(ahead, later),
         "correlation": metrics.correlation(ahead, later),
         "drift": drift[:, 1:].abs().mean(dim=2),
         "spectrum": metrics.spectrum(path[:, times], problem.data.lengths).mean(dim=2),
@@ -86,14 +88,13 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
     return {"seconds": seconds, **{key: value.float().cpu() for key, value in scores.items()}}
 
 
-def _one_step(model: Surrogate, true: Tensor, step: float) -> Tensor:
+def _one_step(model: Surrogate, true: Tensor, step: float, scale: Relative) -> Tensor:
     """Return nRMSE "b t" of every step from a true state, one time of the batch after the other."""
     dt = torch.full((len(true),), step, dtype=true.dtype, device=true.device)
     errors = [
-        metrics.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2], keep="trajectory")
-        for k in range(true.shape[1] - 1)
+        scale.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]) for k in range(true.shape[1] - 1)
     ]
-    return torch.stack(errors, dim=1)
+    return torch.cat(errors, dim=1)
 
 
 def spectrum_steps(steps: int) -> tuple[int, ...]:

@@ -1,5 +1,131 @@
+"""The report of a run: figures as files, and one HTML page, drawn from the run directory alone."""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sciode.bench import style
+from sciode.bench.cells import Cell, cells_of, finished
+from sciode.bench.config import Suite, read_toml
+from sciode.bench.curves import Record, by_model, error_figure, spectrum_figure, training_figure
+from sciode.bench.overview import overview_figure
+from sciode.bench.page import inline, render
+from sciode.bench.pictures import field_figure
+from sciode.bench.relative import FLOOR
+from sciode.bench.rollouts import truth_path
+from sciode.bench.store import read_suite
+from sciode.bench.table import METRICS, Line, digits, read_results, show, summarise
+from sciode.bench.toml import dumps
+from sciode.core.files import read_json, write_text
 
 
-def write_report(folder: Path) -> None:
-    (folder / "report.html").write_text("x")
+def write_report(folder: Path) -> Path:
+    """Draw the figures of a run and write ``report.html``; returns its path.
+
+    Raises :class:`InputError` for a directory that holds no run.
+    """
+    suite, results = read_suite(folder), read_results(folder)
+    records = _by_dataset(suite, finished(folder, cells_of(suite)))
+    lines = summarise(results)
+    with style.drawing():
+        overview = _overview(folder, suite, records)
+        sections = [_section(folder, suite, name, cells, lines) for name, cells in records.items()]
+    page = render(
+        "report.html",
+        suite=suite,
+        floor=FLOOR,
+        results=results,
+        environment=read_json(folder / "env.json"),
+        header=[*METRICS.values()],
+        lines=[_row(line) for line in lines],
+        overview=overview,
+        sections=sections,
+        config=dumps(read_toml(folder / "config.toml")),
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _by_dataset(suite: Suite, records: Sequence[Record]) -> dict[str, list[Record]]:
+    groups = {entry.name: [r for r in records if r["dataset"] == entry.name] for entry in suite.datasets}
+    return {name: cells for name, cells in groups.items() if cells}
+
+
+def _overview(folder: Path, suite: Suite, records: Mapping[str, Sequence[Record]]) -> str:
+    if not any(by_model(cells) for cells in records.values()):
+        return ""
+    figure = overview_figure(folder, suite, records)
+    style.settle(figure)
+    style.png(figure, folder / "overview.png", dpi=180)
+    return inline({"overview": style.svg(figure, "overview")})["overview"]
+
+
+def _section(
+    folder: Path, suite: Suite, name: str, records: Sequence[Record], lines: Sequence[Line]
+) -> dict[str, Any]:
+    figures = {} if not by_model(records) else _figures(folder, suite, name, records)
+    drawn = {}
+    for kind, figure in figures.items():
+        if figure is not None:
+            style.settle(figure)
+            style.png(figure, folder / "figures" / f"{name}-{kind}.png")
+            drawn[kind] = style.svg(figure, f"{name}-{kind}")
+    return {
+        "name": name,
+        "data": _facts(read_json(folder / "data.json")[name]),
+        "figures": inline(drawn),
+        "seeds": [row for line in lines if line.dataset == name for row in _seed_rows(line)],
+        "failures": [(r["model"], r["seed"], r["failed"]) for r in records if "failed" in r],
+    }
+
+
+def _figures(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -> dict[str, Figure | None]:
+    models = [entry.name for entry in suite.models]
+    forecasts = {
+        model: Cell(name, model, cells[0]["seed"]).rollout(folder) for model, cells in by_model(records).items()
+    }
+    shown = suite.dataset(name).keep > 0
+    return {
+        "error": error_figure(records, models),
+        "fields": field_figure(truth_path(folder, name), forecasts) if shown else None,
+        "spectra": spectrum_figure(records, models),
+        "training": training_figure(records, models),
+    }
+
+
+def _facts(data: Mapping[str, Any]) -> dict[str, str]:
+    b, t, c, *n = data["shape"]
+    sizes = {part: len(data["split"][part]) for part in ("train", "validation", "test")}
+    return {
+        "title": data["title"],
+        "shape": f"{b} trajectories × {t} times × {c} fields × {' × '.join(map(str, n))} points",
+        "fields": ", ".join(data["fields"]),
+        "split": ", ".join(f"{count} {part}" for part, count in sizes.items())
+        + f" (rule {data['split']['rule']})",
+        "step of the models": f"{data['step']:.4g}, {data['rollout']} steps a rollout",
+        "domain": " × ".join(f"{length:.4g}" for length in data["lengths"]),
+        "file": f"{data['file']}, {data['schema']}, fingerprint {data['fingerprint'][:16]}",
+    }
+
+
+def _row(line: Line) -> dict[str, Any]:
+    """A row of the summary: text to show, and the number to sort by."""
+    cells = [(show(name, line.metrics[name]), line.metrics[name].mean) for name in METRICS]
+    ratio = ("–" if line.ratio is None else digits(line.ratio), line.ratio)
+    return {
+        "dataset": line.dataset,
+        "model": line.model,
+        "cells": [cells[0], ratio, *cells[1:]],
+        "failed": line.failed,
+    }
+
+
+def _seed_rows(line: Line) -> list[list[str]]:
+    rows = []
+    for index, seed in enumerate(line.seeds):
+        values = [line.metrics[name].seeds[index] for name in METRICS]
+        shown = ["–" if value is None else digits(value) for value in values]
+        rows.append([line.model, "all" if seed is None else str(seed), *shown])
+    return rows

@@ -85,10 +85,11 @@ class Fourier:
 @cache
 def cosine_matrix(points: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     r"""Return the orthonormal DCT-II matrix ``[k, n]``, :math:`C_{kj} \propto \cos(\pi k (j + 1/2) / n)`."""
-    j = torch.arange(points, dtype=torch.float64)
-    matrix = torch.cos(math.pi / points * j[:, None] * (j + 0.5)) * math.sqrt(2.0 / points)
-    matrix[0] /= math.sqrt(2.0)
-    return matrix.to(device=device, dtype=dtype)
+    with torch.inference_mode(False):  # made once, and autograd may be the next to need it
+        j = torch.arange(points, dtype=torch.float64)
+        matrix = torch.cos(math.pi / points * j[:, None] * (j + 0.5)) * math.sqrt(2.0 / points)
+        matrix[0] /= math.sqrt(2.0)
+        return matrix.to(device=device, dtype=dtype)
 
 
 @dataclass(frozen=True)

@@ -21,5 +21,7 @@ class Symbol:
         """Return the multiplier on the device and in the dtype of ``state``."""
         key = (state.device, state.dtype)
         if key not in self._copies:
-            self._copies[key] = self.value.to(device=state.device, dtype=state.dtype)
+            # A copy first needed under inference_mode must still serve autograd afterwards.
+            with torch.inference_mode(False):
+                self._copies[key] = self.value.clone().to(device=state.device, dtype=state.dtype)
         return self._copies[key]

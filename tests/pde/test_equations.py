@@ -300,3 +300,19 @@ def test_three_halves_padding_is_what_the_two_thirds_rule_amounts_to() -> None:
 def test_impossible_grids_are_refused(bad: dict) -> None:
     with pytest.raises(InputError):
         burgers(**bad)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_gradients_flow_also_after_a_solve_in_inference_mode(name: str) -> None:
+    kind = EQUATIONS[name]
+    points = 18
+    shape = (1, len(kind.fields), *(points,) * kind.dimensions)
+    u0 = 0.1 * torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        term = kind.build(points=points, length=kind.length)
+        solve(term, u0, [0.0, 0.01], dt=0.01)
+    u0.requires_grad_()
+    solve(term, u0, [0.0, 0.01], dt=0.01).y[:, 1].square().sum().backward()
+    assert u0.grad is not None
+    assert bool(u0.grad.isfinite().all())
+    assert u0.grad.abs().max() > 0

@@ -75,7 +75,7 @@ def dash(model: str) -> tuple[int, tuple[float, ...]] | str:
 
 
 def settle(figure: Figure) -> None:
-    """Work out the layout once; left to itself, each file would do it several times, which takes most of the time."""
+    """Work out the layout once: else each file would do it several times, most of the time of a report."""
     canvas = FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     if engine is not None:

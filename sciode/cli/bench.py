@@ -71,6 +71,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     from sciode.core.errors import InputError
 
     try:
-        return counts([int(part) for part in text.split(",") if part.strip()], "--seeds", least=0)
+        numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise InputError(f"--seeds takes numbers with commas between, such as 0,1,2; found {text!r}") from error
+    return counts(numbers, "--seeds", least=0)

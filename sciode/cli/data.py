@@ -44,7 +44,7 @@ def inspect(file: File) -> None:
 
 @app.command("validate")
 def validate(file: File) -> None:
-    """Check a file from end to end; exit status 1 if something is wrong with it."""
+    """Check a file from end to end; exit status 1 where an error, not just a warning, is found."""
     from sciode.bench.console import print_table
     from sciode.data import validate as problems_of
 
@@ -52,8 +52,9 @@ def validate(file: File) -> None:
     if not problems:
         typer.echo(f"{file}: no problems found")
         return
-    print_table(["where", "problem"], [[problem.where, problem.message] for problem in problems])
-    raise typer.Exit(1)
+    print_table(["severity", "dataset", "problem"], [list(problem) for problem in problems])
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)
 
 
 @app.command("convert")

@@ -74,7 +74,10 @@ def describe(node: h5py.Group, most: int = 20) -> str:
             found.append(f"{name} {list(item.shape or ())}")
         return True if len(found) >= most else None
 
-    node.visititems(visit)
+    try:
+        node.visititems(visit)
+    except (RuntimeError, KeyError, UnicodeDecodeError):
+        found.append("an object that cannot be read")
     return ", ".join(found) + (", ..." if len(found) >= most else "") or "no dataset at all"
 
 

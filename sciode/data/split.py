@@ -83,8 +83,8 @@ def split(data_or_count: Trajectories | int, rule: str = "sciode", seed: int = 0
     >>> split(20, "pdebench").test.tolist()
     [0, 1]
     """
-    count = data_or_count if isinstance(data_or_count, int) else len(data_or_count)
-    last = not isinstance(data_or_count, int) and data_or_count.schema == "pdebench-c"
+    count = len(data_or_count) if isinstance(data_or_count, Trajectories) else int(data_or_count)
+    last = isinstance(data_or_count, Trajectories) and data_or_count.schema == "pdebench-c"
     rules = {"sciode": lambda: _sciode(count, seed), "pdebench": lambda: _pdebench(count, last, seed)}
     return lookup(rule, rules, "split rule")()
 

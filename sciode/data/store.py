@@ -33,7 +33,7 @@ def open_file(path: Path, cache: int = _CACHE) -> h5py.File:
     try:
         return h5py.File(path, "r", rdcc_nbytes=cache)
     except OSError as error:
-        raise LayoutError(f"{path} is damaged or truncated: {error}") from error
+        raise LayoutError(f"{path} cannot be opened (damaged, truncated or being written): {error}") from error
 
 
 class Store:

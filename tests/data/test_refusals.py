@@ -38,12 +38,31 @@ def test_truncated_empty_and_foreign_files(tmp_path: Path) -> None:
     refused(tmp_path / "text.h5", "not an HDF5 file")
 
 
-def test_corrupted_metadata_is_no_crash(tmp_path: Path) -> None:
-    files.make_c(tmp_path / "c.h5")
-    raw = bytearray((tmp_path / "c.h5").read_bytes())
-    raw[200:3000] = b"\xff" * 2800
-    (tmp_path / "c.h5").write_bytes(bytes(raw))
-    refused(tmp_path / "c.h5")
+MAKERS = [files.make_a, files.make_darcy, files.make_c, files.make_d, files.make_well]
+
+
+@pytest.mark.filterwarnings("ignore::sciode.data.LayoutWarning")
+@pytest.mark.parametrize("make", MAKERS)
+def test_flipped_bytes_are_read_or_refused_and_nothing_else(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "whole.h5")
+    raw = (tmp_path / "whole.h5").read_bytes()
+    draw = np.random.default_rng(7)
+    refusals = 0
+    for i in range(60):
+        spoilt = bytearray(raw)
+        for place in draw.integers(0, min(len(raw), 6000), 6):
+            spoilt[place] = draw.integers(256)
+        path = tmp_path / f"{i}.h5"
+        path.write_bytes(bytes(spoilt))
+        try:
+            with open_trajectories(path) as data:
+                data[0, 0]
+        except InputError as error:
+            refusals += 1
+            assert path.name in str(error)
+    assert refusals > 0
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -25,9 +25,16 @@ def read_layout(file: h5py.File) -> Layout:
         for fits, read in READERS:
             if fits(file):
                 return read(file)
-    except (OSError, RuntimeError) as error:
-        raise LayoutError(f"{file.filename} is damaged: {error}") from error
-    raise LayoutError(
+        raise _unknown(file)
+    except LayoutError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        # All five are what h5py raises on headers, names and types that a bad disk or a cut transfer has spoilt.
+        raise LayoutError(f"{file.filename} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _unknown(file: h5py.File) -> LayoutError:
+    return LayoutError(
         f"{file.filename} has no layout that sciode knows. Expected one of: tensor (A), tensor + nu (A'), "
         f"density/pressure/Vx/... arrays of one shape (B), groups 0000/data (C), velocity + particles (D), "
         f"t0_fields + dimensions (The Well). Found: {describe(file)}"

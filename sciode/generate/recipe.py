@@ -157,6 +157,7 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     family = str(initial.pop("family", ""))
     lookup(family, FAMILIES, "family of initial conditions")
     numbers = dict(lookup(size, table["sizes"], f"size of {table['name']}"))
+    initial |= dict(numbers.pop("initial", {}))  # a size may draw from a narrower family
     check_keys(numbers, [f.name for f in fields(Size)], f"key of [sizes.{size}]")
     absent = [name for name in ("points", "trajectories", "times", "end", "dt") if name not in numbers]
     if absent:

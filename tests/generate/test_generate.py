@@ -68,12 +68,12 @@ def test_a_trajectory_does_not_depend_on_its_shard() -> None:
     torch.testing.assert_close(torch.tensor(whole[4:5]), torch.tensor(alone), rtol=0, atol=1e-6)
 
 
-def test_the_stored_states_solve_the_equation() -> None:
-    """Half the step: the difference is below what float32 can store."""
-    recipe = tiny()
+@pytest.mark.parametrize("name", recipe_names())
+def test_halving_the_step_changes_the_stored_values_by_1e5_at_most(name: str) -> None:
+    recipe = tiny(name, trajectories=3, times=3, burn_in=0.0, end=load_recipe(name, "smoke").size.end / 4)
     fine = replace(recipe, size=replace(recipe.size, dt=recipe.size.dt / 2))
-    a, b = integrate(recipe, range(6)), integrate(fine, range(6))
-    assert abs(a - b).max() < 1e-5
+    a, b = integrate(recipe, range(3)), integrate(fine, range(3))
+    assert abs(a - b).max() <= 1e-5 * abs(b).max()
 
 
 def test_a_finished_file_is_left_alone_and_another_recipes_file_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sciode.bench.style import INK, colours, dash
 
@@ -85,12 +86,19 @@ def spectrum_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
         axes.minorticks_off()
         axes.set_title(f"t = {time:.3g}", loc="left")
         axes.set_xlabel("wave number")
-        top = np.nanmax(truth) if (truth > 0).any() else 1.0
-        axes.set_ylim(max(top * 1e-12, np.nanmin(truth[truth > 0], initial=top) * 0.1), top * 10)
+    panels[0].set_ylim(*_energy_limits(first["truth"]))
     panels[0].set_ylabel("energy")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
     return figure
+
+
+def _energy_limits(truth: Sequence[Sequence[float | None]]) -> tuple[float, float]:
+    """Return bounds of the energy axis: those of the truth, and not more than twelve decades."""
+    energy = np.concatenate([_array(row)[1:] for row in truth])
+    energy = energy[energy > 0]
+    top = float(energy.max()) if energy.size else 1.0
+    return max(top * 1e-12, float(energy.min(initial=top)) * 0.1), top * 10
 
 
 def training_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | None:
@@ -111,6 +119,7 @@ def training_figure(records: Sequence[Record], models: Sequence[str]) -> Figure 
         named.add(model)
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("validation nRMSE")
     axes.set_title("training", loc="left")
     if named:

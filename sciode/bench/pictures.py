@@ -115,7 +115,7 @@ def _snapshots(true: xr.DataArray, guesses: Mapping[str, xr.DataArray]) -> Figur
         panels[0, column].set_title(f"{true.name}, t = {_time(true, step)}", loc="left", fontsize=9)
     for image, ax in ((upper, panels[:, : len(times)]), (lower, panels[:, len(times) :])):
         if image is not None:
-            figure.colorbar(image, ax=list(ax.flat), aspect=30, pad=0.01, location="right")
+            figure.colorbar(image, ax=list(ax.flat), aspect=45, shrink=0.5, pad=0.01)
     return figure
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sciode.bench.console import print_table
-from sciode.bench.table import METRICS, SPREAD, Line, digits, read_results, show, summarise
+from sciode.bench.scores import HEADS, SPREAD
+from sciode.bench.table import Line, digits, read_results, show, summarise
 from sciode.core.files import write_text
 
 
@@ -44,13 +45,14 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
             side = "second" if old is None else "first"
             table.append([line.dataset, line.model, f"only in the {side} run", *[""] * 4])
             continue
-        table += [_row(old, new, name) for name in METRICS if name != "parameters"]
+        both = [name for name in HEADS if old.metrics[name].seeds and new.metrics[name].seeds]
+        table += [_row(old, new, name) for name in both if name != "parameters"]
     return table
 
 
 def _row(old: Line, new: Line, name: str) -> list[str]:
     a, b = old.metrics[name], new.metrics[name]
-    shown = [old.dataset, old.model, METRICS[name], show(name, a), show(name, b)]
+    shown = [old.dataset, old.model, HEADS[name], show(name, a), show(name, b)]
     if a.mean is None or b.mean is None:
         return [*shown, "", ""]
     difference = b.mean - a.mean

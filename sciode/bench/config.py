@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sciode.bench import checks
+from sciode.bench.scores import NAMES
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup
 
@@ -92,6 +93,7 @@ class Suite:
     datasets: tuple[DatasetEntry, ...]
     models: tuple[ModelEntry, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
+    metrics: tuple[str, ...] = NAMES
     description: str = ""
 
     def dataset(self, name: str) -> DatasetEntry:
@@ -119,7 +121,7 @@ def parse_suite(document: Mapping[str, Any]) -> Suite:
     >>> suite.datasets[0].size, suite.models[0].model, suite.seeds
     ('smoke', 'fno', (0, 1, 2))
     """
-    check_keys(document, ("name", "description", "seeds", "datasets", "models"), "key of a suite")
+    check_keys(document, ("name", "description", "seeds", "metrics", "datasets", "models"), "key of a suite")
     entries = {key: checks.table(document.get(key, {}), key) for key in ("datasets", "models")}
     for key, value in entries.items():
         if not value:
@@ -130,8 +132,15 @@ def parse_suite(document: Mapping[str, Any]) -> Suite:
         datasets=tuple(_dataset(name, value) for name, value in entries["datasets"].items()),
         models=models,
         seeds=checks.counts(document.get("seeds", [0, 1, 2]), "seeds", least=0),
+        metrics=_metrics(document.get("metrics", list(NAMES))),
         description=str(document.get("description", "")),
     )
+
+
+def _metrics(value: Any) -> tuple[str, ...]:
+    chosen = checks.texts(value, "metrics")
+    check_keys(chosen, NAMES, "metric")
+    return chosen
 
 
 def _dataset(name: str, value: Any) -> DatasetEntry:

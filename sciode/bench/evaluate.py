@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sciode import metrics
 from sciode.bench.problems import Problem
-from sciode.bench.relative import Relative
+from sciode.bench.scores import PDEBENCH
 from sciode.surrogate import Surrogate, rollout
 
 # Values of a batch of trajectories held at once: 16 MiB in float32, times a few for what the metrics make of it.
@@ -41,14 +41,15 @@ def evaluate(model: Surrogate, problem: Problem, device: str) -> tuple[dict[str,
     keep = problem.entry.keep
     shown = [torch.cat([part[key] for part in parts])[:keep] for key in ("predicted", "true")]
     record = {
-        "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step),
+        "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step) | _pdebench(parts),
         "curves": _curves(scores, problem),
         "spectra": _spectra(scores, problem),
     }
     return record, shown[0], shown[1]
 
 
-_ASIDE = ("seconds", "predicted", "true")
+_ASIDE = ("seconds", "predicted", "true", "pdebench")
+_PER_STEP = ("trajectory", "time")
 
 
 def _batches(problem: Problem) -> Iterator[Tensor]:
@@ -62,8 +63,7 @@ def _batches(problem: Problem) -> Iterator[Tensor]:
 
 def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str) -> dict[str, Any]:
     true = true.to(device)
-    scale = Relative(problem.spread)
-    one_step = _one_step(model, true, problem.step, scale)
+    one_step = _one_step(model, true, problem.step)
     true = true[:, : problem.rollout + 1]
     _synchronise(device)
     clock = time.perf_counter()
@@ -76,8 +76,8 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
     times = list(spectrum_steps(problem.rollout))
     scores = {
         "one_step": one_step,
-        "nrmse": scale.nrmse(ahead, later),
-        "vrmse": scale.vrmse(ahead, later),
+        "nrmse": metrics.nrmse(ahead, later, keep=_PER_STEP),
+        "vrmse": metrics.vrmse(ahead, later, keep=_PER_STEP),
         "correlation": metrics.correlation(ahead, later),
         "drift": drift[:, 1:].abs().mean(dim=2),
         "spectrum": metrics.spectrum(path[:, times], problem.data.lengths).mean(dim=2),
@@ -85,14 +85,16 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
         "predicted": path[: problem.entry.keep],
         "true": true[: problem.entry.keep],
     }
-    return {"seconds": seconds, **{key: value.float().cpu() for key, value in scores.items()}}
+    theirs = metrics.pdebench_metrics(ahead, later, lengths=problem.data.lengths)
+    return {"seconds": seconds, "pdebench": theirs, **{key: value.float().cpu() for key, value in scores.items()}}
 
 
-def _one_step(model: Surrogate, true: Tensor, step: float, scale: Relative) -> Tensor:
+def _one_step(model: Surrogate, true: Tensor, step: float) -> Tensor:
     """Return nRMSE "b t" of every step from a true state, one time of the batch after the other."""
     dt = torch.full((len(true),), step, dtype=true.dtype, device=true.device)
     errors = [
-        scale.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]) for k in range(true.shape[1] - 1)
+        metrics.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2], keep=_PER_STEP)
+        for k in range(true.shape[1] - 1)
     ]
     return torch.cat(errors, dim=1)
 
@@ -115,6 +117,18 @@ def _summary(scores: dict[str, Tensor], seconds: float, step: float) -> dict[str
         "correlation_time": number(followed.mean()),
         "mass_drift": number(scores["drift"][:, -1].mean()),
         "rollout_ms": 1e3 * seconds,
+    }
+
+
+def _pdebench(parts: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Weigh the batches by their trajectories, as PDEBench's loop means to."""
+    sizes = [len(part["nrmse"]) for part in parts]
+    return {
+        name: number(
+            sum(n * part["pdebench"][name.removeprefix("pdebench_")] for n, part in zip(sizes, parts, strict=True))
+            / sum(sizes)
+        )
+        for name in PDEBENCH
     }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from sciode.bench.config import DatasetEntry
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys
-from sciode.data import Channelwise, Split, Trajectories, open_trajectories, split
+from sciode.data import Split, Trajectories, open_trajectories, split
 from sciode.generate import Recipe, generate, load_recipe
 from sciode.solve import Cosine, Term
 from sciode.surrogate import Surrogate, stepper
@@ -27,8 +27,6 @@ class Problem:
     data: Trajectories
     split: Split
     recipe: Recipe | None
-    spread: Tensor
-    """Standard deviation of each channel in the training part, ``[c]``."""
 
     @property
     def step(self) -> float:
@@ -77,7 +75,7 @@ def prepare(entry: DatasetEntry, device: str, *, quiet: bool) -> Problem:
         raise InputError(f"{entry.name}: {data.shape[1]} states are too few for lead {entry.lead}")
     if min(len(ids.train), len(ids.test)) == 0:
         raise InputError(f"{entry.name}: {len(data)} trajectories are too few for the split {entry.split!r}")
-    return Problem(entry, data, ids, recipe, Channelwise(data.shape[2]).fit(data, ids.train).std)
+    return Problem(entry, data, ids, recipe)
 
 
 def coarse_stepper(problem: Problem, config: Mapping[str, Any]) -> Surrogate:

@@ -13,10 +13,10 @@ from sciode.bench.curves import Record, by_model, error_figure, spectrum_figure,
 from sciode.bench.overview import overview_figure
 from sciode.bench.page import inline, render
 from sciode.bench.pictures import field_figure
-from sciode.bench.relative import FLOOR
 from sciode.bench.rollouts import truth_path
+from sciode.bench.scores import PDEBENCH
 from sciode.bench.store import read_suite
-from sciode.bench.table import METRICS, Line, digits, read_results, show, summarise
+from sciode.bench.table import METRICS, Line, columns, digits, read_results, show, summarise
 from sciode.bench.toml import dumps
 from sciode.core.files import read_json, write_text
 
@@ -28,18 +28,23 @@ def write_report(folder: Path) -> Path:
     """
     suite, results = read_suite(folder), read_results(folder)
     records = _by_dataset(suite, finished(folder, cells_of(suite)))
-    lines = summarise(results)
+    lines, names = summarise(results), columns(results)
+    theirs = columns(results, PDEBENCH)
     with style.drawing():
         overview = _overview(folder, suite, records)
-        sections = [_section(folder, suite, name, cells, lines) for name, cells in records.items()]
+        sections = [_section(folder, suite, name, cells) for name, cells in records.items()]
+    for section in sections:
+        own = [line for line in lines if line.dataset == section["name"]]
+        section["seeds"] = [row for line in own for row in _seed_rows(line, names)]
+        section["pdebench"] = [[line.model, *(show(name, line.metrics[name]) for name in theirs)] for line in own]
     page = render(
         "report.html",
         suite=suite,
-        floor=FLOOR,
         results=results,
         environment=read_json(folder / "env.json"),
-        header=[*METRICS.values()],
-        lines=[_row(line) for line in lines],
+        header=[METRICS[name] for name in names],
+        theirs=[PDEBENCH[name] for name in theirs],
+        lines=[_row(line, names) for line in lines],
         overview=overview,
         sections=sections,
         config=dumps(read_toml(folder / "config.toml")),
@@ -62,9 +67,7 @@ def _overview(folder: Path, suite: Suite, records: Mapping[str, Sequence[Record]
     return inline({"overview": style.svg(figure, "overview")})["overview"]
 
 
-def _section(
-    folder: Path, suite: Suite, name: str, records: Sequence[Record], lines: Sequence[Line]
-) -> dict[str, Any]:
+def _section(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -> dict[str, Any]:
     figures = {} if not by_model(records) else _figures(folder, suite, name, records)
     drawn = {}
     for kind, figure in figures.items():
@@ -76,7 +79,6 @@ def _section(
         "name": name,
         "data": _facts(read_json(folder / "data.json")[name]),
         "figures": inline(drawn),
-        "seeds": [row for line in lines if line.dataset == name for row in _seed_rows(line)],
         "failures": [(r["model"], r["seed"], r["failed"]) for r in records if "failed" in r],
     }
 
@@ -110,9 +112,9 @@ def _facts(data: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _row(line: Line) -> dict[str, Any]:
+def _row(line: Line, names: Sequence[str]) -> dict[str, Any]:
     """A row of the summary: text to show, and the number to sort by."""
-    cells = [(show(name, line.metrics[name]), line.metrics[name].mean) for name in METRICS]
+    cells = [(show(name, line.metrics[name]), line.metrics[name].mean) for name in names]
     ratio = ("–" if line.ratio is None else digits(line.ratio), line.ratio)
     return {
         "dataset": line.dataset,
@@ -122,10 +124,10 @@ def _row(line: Line) -> dict[str, Any]:
     }
 
 
-def _seed_rows(line: Line) -> list[list[str]]:
+def _seed_rows(line: Line, names: Sequence[str]) -> list[list[str]]:
     rows = []
     for index, seed in enumerate(line.seeds):
-        values = [line.metrics[name].seeds[index] for name in METRICS]
+        values = [line.metrics[name].seeds[index] for name in names]
         shown = ["–" if value is None else digits(value) for value in values]
         rows.append([line.model, "all" if seed is None else str(seed), *shown])
     return rows

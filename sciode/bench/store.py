@@ -8,6 +8,7 @@ from typing import Any
 
 from sciode.bench.cells import Cell, cells_of, finished
 from sciode.bench.config import Suite, parse_suite, read_toml
+from sciode.bench.scores import recorded
 from sciode.bench.suites import differences, resolved
 from sciode.bench.toml import dumps
 from sciode.core.errors import InputError
@@ -82,9 +83,14 @@ def write_results(folder: Path, suite: Suite) -> dict[str, Any]:
     cells = cells_of(suite)
     records = finished(folder, cells)
     keys = ("dataset", "model", "seed", "device", "metrics", "failed", "best_epoch", "stopped")
+    names = recorded(suite.metrics)
+    for record in records:
+        if "metrics" in record:
+            record["metrics"] = {name: record["metrics"][name] for name in names}
     results = {
         "suite": suite.name,
         "seeds": list(suite.seeds),
+        "metrics": list(names),
         "complete": len(records) == len(cells),
         "missing": [cell.id for cell in missing(folder, cells)],
         "cells": [{key: record[key] for key in keys if key in record} for record in records],

@@ -72,6 +72,7 @@ def resolved(suite: Suite) -> dict[str, Any]:
         "name": suite.name,
         "description": suite.description,
         "seeds": list(suite.seeds),
+        "metrics": list(suite.metrics),
         "datasets": {entry.name: _dataset_table(entry) for entry in suite.datasets},
         "models": {entry.name: _model_table(entry) for entry in suite.models},
     }

@@ -7,22 +7,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sciode.bench.console import print_table
+from sciode.bench.scores import COSTS, FORECAST, HEADS, SPREAD
 from sciode.core.errors import InputError
 from sciode.core.files import read_json
 
-METRICS: dict[str, str] = {
-    "one_step_nrmse": "1-step nRMSE",
-    "rollout_nrmse": "rollout nRMSE",
-    "rollout_vrmse": "VRMSE",
-    "correlation_time": "corr. time",
-    "mass_drift": "mass drift",
-    "parameters": "params",
-    "train_seconds": "train s",
-    "rollout_ms": "ms/step",
-}
-"""Metrics in the order of the table, with their heads."""
-SPREAD = ("one_step_nrmse", "rollout_nrmse")
-"""Metrics shown with their standard deviation over the seeds."""
+METRICS: dict[str, str] = {**FORECAST, **COSTS}
+"""The columns of the summary."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,11 @@ def _mean(cells: list[dict[str, Any]], metric: str) -> float | None:
 
 
 def _line(dataset: str, model: str, cells: list[dict[str, Any]], base: float | None) -> Line:
-    metrics = {name: value_of([cell.get("metrics", {}).get(name) for cell in cells]) for name in METRICS}
+    known = {name for cell in cells for name in cell.get("metrics", ())}
+    metrics = {
+        name: value_of([cell.get("metrics", {}).get(name) for cell in cells if name in known or "failed" in cell])
+        for name in HEADS
+    }
     mean = metrics["one_step_nrmse"].mean
     ratio = None if not base or mean is None else mean / base
     seeds = tuple(cell["seed"] for cell in cells)
@@ -93,7 +87,7 @@ def show(name: str, value: Value, *, spread: bool = True) -> str:
     ('0.012 ± 0.0014', '29.3k')
     """
     if value.mean is None:
-        return "diverged" if value.seeds else "-"
+        return "not finite" if value.seeds else "-"
     if name in ("parameters", "train_seconds") and value.mean == 0:
         return "-"
     if name == "parameters":
@@ -126,20 +120,26 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
-def rows(lines: list[Line]) -> list[list[str]]:
+def columns(results: Mapping[str, Any], among: Mapping[str, str] = METRICS) -> list[str]:
+    """Return those metrics ``among`` the summary's, or others, that a run records."""
+    return [name for name in among if name in results["metrics"]]
+
+
+def header(names: list[str]) -> list[str]:
+    """Return the heads of :func:`rows`."""
+    return ["data set", "model", METRICS[names[0]], "/persist.", *(METRICS[name] for name in names[1:])]
+
+
+def rows(lines: list[Line], names: list[str]) -> list[list[str]]:
     """Return the cells of the table as text; a data set is named in its first row."""
     table, before = [], ""
     for line in lines:
         label = f"{line.model} ({line.failed} failed)" if line.failed else line.model
         ratio = "-" if line.ratio is None else digits(line.ratio)
-        shown = [show(name, line.metrics[name]) for name in METRICS]
+        shown = [show(name, line.metrics[name]) for name in names]
         table.append([line.dataset if line.dataset != before else "", label, shown[0], ratio, *shown[1:]])
         before = line.dataset
     return table
-
-
-HEADER = ["data set", "model", "1-step nRMSE", "/persist.", *list(METRICS.values())[1:]]
-"""Heads of :func:`rows`."""
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -154,7 +154,10 @@ def read_results(folder: Path) -> dict[str, Any]:
 def print_run(folder: Path) -> None:
     """Print the table of a run, what is missing, and where the report is."""
     results = read_results(folder)
-    print_table(HEADER, rows(summarise(results)), title=f"suite {results['suite']}, seeds {results['seeds']}")
+    names = columns(results)
+    print_table(
+        header(names), rows(summarise(results), names), title=f"suite {results['suite']}, seeds {results['seeds']}"
+    )
     if results["missing"]:
         print(f"not run yet: {', '.join(results['missing'])}")
     print(f"report: {folder / 'report.html'}")

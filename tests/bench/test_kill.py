@@ -69,7 +69,10 @@ def test_kill_and_go_on(tmp_path):
     whole = scores(run_suite(suite, tmp_path / "whole", jobs=1, quiet=True))
     assert len(whole) == 3
     for cell, metrics in scores(out).items():
-        assert metrics == pytest.approx(whole[cell], rel=1e-4)
+        missing = {name for name, value in metrics.items() if value is None}  # no high band on so few points
+        assert missing == {name for name, value in whole[cell].items() if value is None}
+        finite = {name: value for name, value in metrics.items() if name not in missing}
+        assert finite == pytest.approx({name: whole[cell][name] for name in finite}, rel=1e-4)
 
 
 @pytest.mark.slow

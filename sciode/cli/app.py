@@ -1,7 +1,6 @@
 """The command tree, and what an error looks like."""
 
 import sys
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from sciode import __version__
 from sciode.cli import bench, data
 from sciode.cli.doctor import doctor
+from sciode.cli.train import train
 from sciode.core.errors import SciodeError
 
 app = typer.Typer(
@@ -21,10 +21,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Make, look at, check and convert files of trajectories.")
 app.add_typer(bench.app, name="bench", help="Run a suite of data sets and models, and compare runs.")
 app.command()(doctor)
-if find_spec("sciode.cli.train") is not None:
-    from sciode.cli.train import train
-
-    app.command()(train)
+app.command()(train)
 
 
 def _version(asked: bool) -> None:

@@ -13,25 +13,32 @@ File = Annotated[Path, typer.Argument(help="A PDEBench or Well HDF5 file.")]
 @app.command("generate")
 def generate(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `sciode data list`), or a recipe.toml.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, or folder to write it into.")],
     size: Annotated[str, typer.Option(help="smoke, small or pdebench.")] = "smoke",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File or folder to write; default: data/NAME-SIZE.hdf5.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the initial states; default: the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1, ...")] = "cpu",
+    force: Annotated[bool, typer.Option(help="Replace a file that another recipe made.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Solve an equation for many initial states and write the trajectories; a killed run continues."""
     from sciode.generate import generate as run
 
-    typer.echo(run(recipe, size, out, seed=seed, device=device, quiet=quiet))
+    typer.echo(run(recipe, size, out, seed=seed, device=device, force=force, quiet=quiet))
 
 
 @app.command("list")
 def show_recipes() -> None:
-    """List the recipes that `sciode data generate` knows."""
-    from sciode.generate import recipe_names
+    """List the recipes that `sciode data generate` knows, with their sizes (b, t, c, *n)."""
+    from sciode.bench.console import print_table
+    from sciode.generate import SIZES, load_recipe, recipe_names
 
+    rows = []
     for name in recipe_names():
-        typer.echo(name)
+        made = [load_recipe(name, size) for size in SIZES]
+        rows.append([name, made[0].title, *("×".join(map(str, recipe.shape)) for recipe in made)])
+    print_table(["recipe", "what", *SIZES], rows)
 
 
 @app.command("inspect")
@@ -48,7 +55,7 @@ def validate(file: File) -> None:
     from sciode.bench.console import print_table
     from sciode.data import validate as problems_of
 
-    problems = problems_of(file)
+    problems = problems_of(file, quiet=False)
     if not problems:
         typer.echo(f"{file}: no problems found")
         return
@@ -68,5 +75,5 @@ def convert(
     """Write a file again in another layout."""
     from sciode.data import convert as run
 
-    run(source, target, schema)
+    run(source, target, schema, quiet=False)
     typer.echo(target)

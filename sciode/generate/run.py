@@ -50,7 +50,7 @@ def generate(
     size
         ``"smoke"``, ``"small"`` or ``"pdebench"``.
     out
-        Target; ``data/NAME-SIZE.hdf5`` by default.
+        Target, a file or a folder; ``data/NAME-SIZE.hdf5`` by default.
     seed
         Replaces the recipe's own.
     device
@@ -78,7 +78,9 @@ def generate(
     (96, 21, 1, 64)
     """
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, size, seed=seed)
-    path = Path(out) if out is not None else Path("data") / f"{chosen.name}-{size}.hdf5"
+    path = Path("data") if out is None else Path(out)
+    if out is None or path.is_dir():
+        path = path / (f"{chosen.name}.hdf5" if isinstance(recipe, Recipe) else f"{chosen.name}-{size}.hdf5")
     if path.exists() and not force:
         _check_finished(path, chosen)
         return path

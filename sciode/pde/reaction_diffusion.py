@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from sciode.core.typing import State, Time
+from sciode.pde.transport import quadratic
 from sciode.solve import Cosine, Diagonal, Fourier, Term
 from sciode.spectral import Grid, Symbol
 
@@ -40,14 +41,8 @@ def fisher_kpp(points: int = 1024, length: float = 1.0, diffusion: float = 0.5, 
     0.731059
     """
     grid = Grid((points,), (length,))
-    loss = Symbol(-growth * grid.dealias())
-
-    def drift(s: Time, y: State) -> Tensor:
-        assert isinstance(y, Tensor)
-        u = torch.fft.irfft(y, n=points)
-        return torch.fft.rfft(u * u).mul_(loss.like(y))
-
-    return Term(drift, Diagonal(diffusion * grid.laplacian + growth), Fourier(grid.points))
+    loss = quadratic(points, Symbol(-growth * grid.dealias()))
+    return Term(loss, Diagonal(diffusion * grid.laplacian + growth), Fourier(grid.points))
 
 
 def fitzhugh_nagumo(

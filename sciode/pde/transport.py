@@ -1,4 +1,4 @@
-"""What the one-dimensional equations share: the quadratic flux."""
+"""What the one-dimensional equations share: a quadratic term, and none at all."""
 
 import torch
 from torch import Tensor
@@ -8,20 +8,23 @@ from sciode.solve import Drift
 from sciode.spectral import Grid, Symbol
 
 
-def quadratic_flux(grid: Grid, weight: float = 1.0) -> Drift:
-    r"""Return the drift :math:`-w\,\partial_x (u^2/2)` in Fourier space, dealiased by the 2/3 rule.
-
-    Two transforms a call; the derivative, the mask and the weight are one multiplier.
-    """
-    (points,) = grid.points
-    flux = Symbol(-0.5 * weight * grid.derivative(0) * grid.dealias())
+def quadratic(points: int, multiplier: Symbol) -> Drift:
+    r"""Return the drift whose Fourier coefficients are ``multiplier`` times those of :math:`u^2`: two transforms."""
 
     def drift(s: Time, y: State) -> Tensor:
         assert isinstance(y, Tensor)
         u = torch.fft.irfft(y, n=points)
-        return torch.fft.rfft(u * u).mul_(flux.like(y))
+        return torch.fft.rfft(u * u).mul_(multiplier.like(y))
 
     return drift
+
+
+def quadratic_flux(grid: Grid, weight: float = 1.0) -> Drift:
+    r"""Return the drift :math:`-w\,\partial_x (u^2/2)` in Fourier space, dealiased by the 2/3 rule.
+
+    The derivative, the mask and the weight are one multiplier.
+    """
+    return quadratic(grid.points[0], Symbol(-0.5 * weight * grid.derivative(0) * grid.dealias()))
 
 
 def no_drift(s: Time, y: State) -> Tensor:

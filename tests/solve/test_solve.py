@@ -239,6 +239,14 @@ def test_bad_input_is_named(x0: Tensor, t: list, dt: float | None, match: str) -
         solve(burgers(32), x0, t, dt=dt)
 
 
+def test_the_adjoint_of_a_linear_part_is_minus_its_conjugate() -> None:
+    assert Diagonal(1.0 + 2.0j).adjoint() == Diagonal(-1.0 + 2.0j)
+    rate = torch.tensor([1j, 2.0 + 1j])
+    first, second = Diagonal((rate, 3.0)).adjoint().rate
+    assert torch.equal(first, -rate.conj())
+    assert second == -3.0
+
+
 def test_bad_terms_are_named() -> None:
     with pytest.raises(InputError, match="drift returned"):
         solve(Term(lambda s, y: y[:1]), X0, [0.0, 1.0], dt=0.1)

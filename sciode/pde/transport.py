@@ -9,7 +9,7 @@ from sciode.spectral import Grid, Symbol
 
 
 def quadratic(points: int, multiplier: Symbol) -> Drift:
-    r"""Return the drift whose Fourier coefficients are ``multiplier`` times those of :math:`u^2`: two transforms."""
+    """Return the drift whose Fourier coefficients are ``multiplier`` times those of u^2: two transforms."""
 
     def drift(s: Time, y: State) -> Tensor:
         assert isinstance(y, Tensor)

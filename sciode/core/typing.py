@@ -9,7 +9,7 @@ State: TypeAlias = Tensor | tuple[Tensor, ...]
 """What evolves: a tensor ``"b ..."``, or a tuple of such tensors."""
 
 Time: TypeAlias = Tensor
-"""A time, float64, shape ``[]``."""
+"""A time, float64: ``[]`` where the batch shares it, ``[b]`` where each sample has its own."""
 
 
 def leaves(state: State) -> tuple[Tensor, ...]:

@@ -34,4 +34,4 @@ def advection(points: int = 1024, length: float = 1.0, velocity: float = 0.4) ->
     True
     """
     grid = Grid((points,), (length,))
-    return Term(no_drift, Diagonal(-velocity * grid.derivative(0)), Fourier(grid.points))
+    return Term(no_drift, Diagonal(-velocity * grid.derivative(0)), chart=Fourier(grid.points))

@@ -34,4 +34,4 @@ def burgers(points: int = 1024, length: float = 1.0, viscosity: float = 0.01) ->
     (torch.Size([1, 2, 1, 64]), True)
     """
     grid = Grid((points,), (length,))
-    return Term(quadratic_flux(grid), Diagonal(viscosity * grid.laplacian), Fourier(grid.points))
+    return Term(quadratic_flux(grid), Diagonal(viscosity * grid.laplacian), chart=Fourier(grid.points))

@@ -34,4 +34,4 @@ def kdv(points: int = 256, length: float = 32.0, nonlinearity: float = 6.0, disp
     """
     grid = Grid((points,), (length,))
     rate = -dispersion * grid.derivative(0, 3)
-    return Term(quadratic_flux(grid, nonlinearity), Diagonal(rate), Fourier(grid.points))
+    return Term(quadratic_flux(grid, nonlinearity), Diagonal(rate), chart=Fourier(grid.points))

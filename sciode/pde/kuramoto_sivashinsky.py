@@ -37,4 +37,4 @@ def kuramoto_sivashinsky(points: int = 128, length: float = 22.0, viscosity: flo
     """
     grid = Grid((points,), (length,))
     rate = -grid.derivative(0, 2) - viscosity * grid.derivative(0, 4)
-    return Term(quadratic_flux(grid), Diagonal(rate), Fourier(grid.points))
+    return Term(quadratic_flux(grid), Diagonal(rate), chart=Fourier(grid.points))

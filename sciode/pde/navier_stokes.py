@@ -72,7 +72,7 @@ def navier_stokes(
         total = flux.sum(dim=1, keepdim=True)
         return total + force.like(y) if forcing else total
 
-    return Term(drift, Diagonal(viscosity * grid.laplacian - drag), Fourier(grid.points))
+    return Term(drift, Diagonal(viscosity * grid.laplacian - drag), chart=Fourier(grid.points))
 
 
 def _kolmogorov(grid: Grid, forcing: float, mode: int) -> Tensor:

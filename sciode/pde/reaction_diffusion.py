@@ -42,7 +42,7 @@ def fisher_kpp(points: int = 1024, length: float = 1.0, diffusion: float = 0.5, 
     """
     grid = Grid((points,), (length,))
     loss = quadratic(points, Symbol(-growth * grid.dealias()))
-    return Term(loss, Diagonal(diffusion * grid.laplacian + growth), Fourier(grid.points))
+    return Term(loss, Diagonal(diffusion * grid.laplacian + growth), chart=Fourier(grid.points))
 
 
 def fitzhugh_nagumo(
@@ -93,7 +93,7 @@ def fitzhugh_nagumo(
         reaction = torch.stack([u - u**3 - threshold - v, u - v], dim=1)
         return _real(chart.enter(reaction)) * mask.like(reaction)
 
-    return Term(drift, Diagonal(rate), chart)
+    return Term(drift, Diagonal(rate), chart=chart)
 
 
 def _real(state: State) -> Tensor:

@@ -1,30 +1,40 @@
 """The shared solver layer: every equation of the library is a :class:`Term`, and :func:`solve` integrates it."""
 
 from sciode.solve import tableaus
-from sciode.solve.api import solve
+from sciode.solve.adjoint import Adjoint, Direct
+from sciode.solve.api import Save, solve
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
-from sciode.solve.loop import FixedLoop, Solver
+from sciode.solve.loop import FixedLoop
+from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Solution, Stats, Status
+from sciode.solve.step import At, Solver
+from sciode.solve.steps import Steps
 from sciode.solve.tableau import Phi, Tableau, classical
 from sciode.solve.term import Diagonal, Drift, Term
 
 __all__ = [
     "IDENTITY",
+    "Adjoint",
+    "At",
     "Chart",
     "Cosine",
     "Diagonal",
+    "Direct",
     "Drift",
     "FixedLoop",
     "Fourier",
     "Identity",
+    "Noise",
     "Phi",
     "RungeKutta",
+    "Save",
     "Solution",
     "Solver",
     "Stats",
     "Status",
+    "Steps",
     "Tableau",
     "Term",
     "classical",

@@ -1,20 +1,31 @@
 """The one entry point."""
 
-import math
 from collections.abc import Sequence
+from enum import Enum
 
 import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves
-from sciode.solve.loop import FixedLoop, Solver
+from sciode.solve.adjoint import Adjoint, Direct
+from sciode.solve.loop import Hook
+from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
-from sciode.solve.solution import Solution, Stats, status_of
+from sciode.solve.solution import Solution
+from sciode.solve.step import Solver
 from sciode.solve.tableaus import KROGSTAD4
 from sciode.solve.term import Term
 
 _DEFAULT = RungeKutta(KROGSTAD4)
+_DIRECT = Direct()
+
+
+class Save(Enum):
+    """What a solution keeps: the states at all asked times, ``"b k ..."``, or the last alone, ``"b ..."``."""
+
+    AT = "at"
+    END = "end"
 
 
 def solve(
@@ -24,6 +35,9 @@ def solve(
     *,
     solver: Solver = _DEFAULT,
     dt: float | None = None,
+    adjoint: Adjoint = _DIRECT,
+    hooks: Sequence[Hook] = (),
+    save: Save = Save.AT,
 ) -> Solution:
     r"""Integrate :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s` from ``x0`` and return it at the times ``t``.
 
@@ -41,7 +55,13 @@ def solve(
         classical Runge--Kutta method for an equation without a linear part.
     dt
         Largest step, > 0, same unit. Each gap between asked times is cut into equal steps of at most
-        ``dt``, so no asked time is interpolated.
+        ``dt``, so no asked time is interpolated; ``math.inf`` makes every gap one step.
+    adjoint
+        How gradients are computed; :class:`Direct` by default.
+    hooks
+        Maps ``(s, y) -> y`` applied after every step, in the chart's coordinates.
+    save
+        ``Save.END`` keeps the last state only.
 
     Returns
     -------
@@ -58,6 +78,7 @@ def solve(
     Examples
     --------
     >>> from sciode.solve import Term, RungeKutta, solve, tableaus
+    >>> import math
     >>> circle = Term(lambda s, y: torch.stack([y[:, 1], -y[:, 0]], dim=1))
     >>> x0 = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     >>> solution = solve(circle, x0, [0.0, math.pi], solver=RungeKutta(tableaus.DOPRI5), dt=0.1)
@@ -65,17 +86,17 @@ def solve(
     (torch.Size([1, 2, 2]), True)
     """
     times = _times(t)
-    step = _step(dt, len(times))
+    check_kind(solver)
     _check_state(x0)
-    y = term.chart.enter(x0)
-    loop = FixedLoop(solver, step)
-    # The first row is x0 itself: a chart's round trip would change its last digits.
-    saved, last = [x0], y
-    for last in loop.states(term, y, times):
-        saved.append(term.chart.leave(last))
     clock = torch.tensor(times, dtype=torch.float64)
-    stats = Stats(loop.steps, loop.steps * len(solver.tableau.nodes))
-    return Solution(clock, each(lambda *rows: torch.stack(rows, dim=1), *saved), status_of(last), stats)
+    moments = term.chart.clock(clock)
+    method = Method(solver, _step(dt, len(times)), tuple(hooks))
+    rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[0]), moments.tolist())
+    left = [term.chart.leave(row, s) for row, s in zip(rows[1:], moments[1:], strict=True)]
+    # The first row is x0 itself: a chart's round trip would change its last digits.
+    y = left[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
+    reached = term.chart.time(report.reached)
+    return Solution(clock, y, report.status, report.stats, reached, report.interpolant, report.events)
 
 
 def _times(t: Tensor | Sequence[float]) -> list[float]:
@@ -100,8 +121,8 @@ def _step(dt: float | None, count: int) -> float:
             return 1.0
         raise InputError("a fixed-step method needs dt=, the largest step to take")
     dt = float(dt)
-    if not (dt > 0.0 and math.isfinite(dt)):
-        raise InputError(f"dt must be a positive number, found {dt}; the direction comes from t")
+    if not dt > 0.0:
+        raise InputError(f"dt must be positive (infinite: one step per gap), found {dt}; direction comes from t")
     return dt
 
 

@@ -1,6 +1,6 @@
 r"""Coordinates in which an equation is solved: an invertible linear map y <-> x, and a clock s <-> t.
 
-Law: ``leave(enter(x)) == x``, and both are linear. The spectral charts diagonalise constant-coefficient
+Law: ``leave(enter(x, s), s) == x``, and both are linear. The spectral charts diagonalise constant-coefficient
 operators, so that a PDE becomes one scalar equation per mode.
 """
 
@@ -13,30 +13,50 @@ import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State
+from sciode.core.typing import State, Time
 
 
 class Chart(Protocol):
-    """What a chart must offer; times keep the user's clock unless a chart says otherwise."""
+    """What a chart must offer: a clock, and at each of its times an invertible linear map."""
 
-    def enter(self, x: State) -> State:
-        """Go from the user's variables to the ones that are integrated."""
+    def clock(self, t: Time) -> Time:
+        """Return the clock s at the user's times ``t``: float64, strictly monotone, any shape."""
         ...
 
-    def leave(self, y: State) -> State:
+    def time(self, s: Time) -> Time:
+        """Return the user's times at ``s``: the inverse of :meth:`clock`."""
+        ...
+
+    def enter(self, x: State, s: Time) -> State:
+        """Go, at ``s``, from the user's variables to the ones that are integrated."""
+        ...
+
+    def leave(self, y: State, s: Time) -> State:
         """Come back."""
         ...
 
 
+class SameClock:
+    """For charts whose clock is the user's time."""
+
+    def clock(self, t: Time) -> Time:
+        """Return ``t``."""
+        return t
+
+    def time(self, s: Time) -> Time:
+        """Return ``s``."""
+        return s
+
+
 @dataclass(frozen=True)
-class Identity:
+class Identity(SameClock):
     """The user's variables themselves."""
 
-    def enter(self, x: State) -> State:
+    def enter(self, x: State, s: Time | None = None) -> State:
         """Return ``x``."""
         return x
 
-    def leave(self, y: State) -> State:
+    def leave(self, y: State, s: Time | None = None) -> State:
         """Return ``y``."""
         return y
 
@@ -54,7 +74,7 @@ def _check_grid(x: State, points: tuple[int, ...], name: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Fourier:
+class Fourier(SameClock):
     """Periodic fields by the real FFT over the last ``len(points)`` axes.
 
     ``"b c *n"`` real -> ``"b c *k"`` complex, the last axis halved to ``n // 2 + 1``.
@@ -72,11 +92,11 @@ class Fourier:
         """The transformed axes, counted from the end."""
         return tuple(range(-len(self.points), 0))
 
-    def enter(self, x: State) -> State:
+    def enter(self, x: State, s: Time | None = None) -> State:
         """Transform; raises :class:`InputError` for a field on another grid."""
         return torch.fft.rfftn(_check_grid(x, self.points, "Fourier"), dim=self.dims)
 
-    def leave(self, y: State) -> State:
+    def leave(self, y: State, s: Time | None = None) -> State:
         """Transform back."""
         assert isinstance(y, Tensor)
         return torch.fft.irfftn(y, s=self.points, dim=self.dims)
@@ -93,7 +113,7 @@ def cosine_matrix(points: int, dtype: torch.dtype, device: torch.device) -> Tens
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(SameClock):
     """Fields with no flux through the walls, at cell centres, by the orthonormal DCT-II over the last axes.
 
     A dense matrix product: differentiable everywhere, and on the grids in use faster on a GPU than a
@@ -107,11 +127,11 @@ class Cosine:
 
     points: tuple[int, ...]
 
-    def enter(self, x: State) -> State:
+    def enter(self, x: State, s: Time | None = None) -> State:
         """Transform; raises :class:`InputError` for a field on another grid."""
         return self._apply(_check_grid(x, self.points, "cosine"), back=False)
 
-    def leave(self, y: State) -> State:
+    def leave(self, y: State, s: Time | None = None) -> State:
         """Transform back."""
         assert isinstance(y, Tensor)
         return self._apply(y, back=True)

@@ -1,103 +1,103 @@
-"""The fixed-step loop: from one asked time to the next in equal steps, with weights made once per step size."""
+"""The loop over given steps: no tensor arithmetic of its own, and no wait for the device."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice, pairwise
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sciode.core.typing import State, Time, leaves
-from sciode.solve.term import Diagonal, Term
+from sciode.solve.noise import Increment
+from sciode.solve.step import At, Solver
+from sciode.solve.steps import Steps
+from sciode.solve.term import Term
 
 _KEPT = 8  # plans of a large Fourier grid are large: irregular times must not pile them up
 _AT_ONCE = 1024  # steps whose stage times are made together: many enough to be free, few enough to be small
 
-
-class Solver(Protocol):
-    """What the loop needs of a one-step method."""
-
-    @property
-    def order(self) -> int:
-        """Order of convergence."""
-        ...
-
-    @property
-    def tableau(self) -> Any:
-        """The method's table; its ``nodes`` say at which times a step looks."""
-        ...
-
-    def plan(self, linear: Diagonal | None, h: float, y: State) -> Any:
-        """Make the weights of a step."""
-        ...
-
-    def step(self, term: Term, s: Sequence[Time], y: State, plan: Any) -> State:
-        """Take a step."""
-        ...
+Hook = Callable[[Time, State], State]
+"""A map of the state after each step, given the time reached: projection, inpainting, resampling."""
 
 
 @dataclass
 class FixedLoop:
-    """Integrate with steps of at most ``dt`` that land on every asked time.
+    """Integrate ``term`` over given steps.
 
-    The loop holds no tensor arithmetic and never waits for the device: counts and step sizes are host
-    floats, and the times of the stages are made for many steps in one go.
+    ``advance`` is a pure function of its arguments: any stretch of the way can be run again, from its first
+    state, and gives the same numbers. Checkpointing and the reversible adjoint rest on that.
     """
 
     solver: Solver
-    dt: float
-    steps: int = 0
-    _plans: dict[float, Any] = field(default_factory=dict)
+    term: Term
+    steps: Steps
+    hooks: Sequence[Hook] = ()
+    evaluations: int = 0  # drift calls so far
+    _plans: dict[Any, Any] = field(default_factory=dict)
+    _chunk: tuple[int, list[Sequence[Time]]] = (-1, [])
+    _noise: Callable[[int], Increment] | None = None
 
-    def states(self, term: Term, y: State, times: Sequence[float]) -> Iterator[State]:
-        """Yield the state, in the chart's coordinates, at every time after the first."""
-        counts, sizes = self._steps(times)
-        moments = self._moments(times, counts, sizes, y)
-        current = term.checked()
-        for count, h in zip(counts, sizes, strict=True):
-            plan = self._plan(term, h, y)
-            for s in islice(moments, count):
-                y = self.solver.step(current, s, y, plan)
-                current = term
-            self.steps += count
+    def __post_init__(self) -> None:
+        self._counted = self._count(self.term)
+        self._sizes: list[float] = self.steps.sizes.tolist()
+
+    def states(self, y: State) -> Iterator[State]:
+        """Yield the state, in the chart's coordinates, at every asked time after the first."""
+        memory = self.start(y)
+        for first, last in zip(self.steps.marks[:-1], self.steps.marks[1:], strict=True):
+            y, memory = self.advance(y, memory, first, last)
             yield y
 
-    def _steps(self, times: Sequence[float]) -> tuple[list[int], list[float]]:
-        """Return how many steps, and how long ones, lead from each asked time to the next."""
-        counts: list[int] = []
-        sizes: list[float] = []
-        scale = 8 * math.ulp(max(map(abs, times)))
-        for start, end in pairwise(times):
-            # The small slack keeps 0.1 / 0.01 from becoming eleven steps by round-off.
-            count = max(1, math.ceil(abs(end - start) / self.dt * (1.0 - 1e-12)))
-            h = (end - start) / count
-            if sizes and abs(h - sizes[-1]) <= scale:
-                h = sizes[-1]  # differs by the round-off of the asked times only: share the plan
-            counts.append(count)
-            sizes.append(h)
-        return counts, sizes
+    def start(self, y: State) -> Any:
+        """Return the method's memory before the first step."""
+        if not self._sizes:
+            return None
+        if self.term.noise is not None:
+            self._noise = self.term.noise.source(y, self.steps, area=getattr(self.solver, "area", False))
+        return self.solver.start(self._counted.checked(), self._at(0, y), y)
 
-    def _plan(self, term: Term, h: float, y: State) -> Any:
-        if h not in self._plans:
+    def advance(self, y: State, memory: Any, first: int, last: int) -> tuple[State, Any]:
+        """Take the steps ``first`` to ``last`` (exclusive)."""
+        term = self._counted.checked() if first == 0 else self._counted
+        for index in range(first, last):
+            at = self._at(index, y)
+            y, memory = self.solver.step(term, at, y, memory, self._plan(index, y))
+            for hook in self.hooks:
+                y = hook(at.times[-1], y)
+            term = self._counted
+        return y, memory
+
+    def _count(self, term: Term) -> Term:
+        def drift(s: Time, y: State) -> State:
+            self.evaluations += 1
+            return term.drift(s, y)
+
+        return replace(term, drift=drift)
+
+    def _plan(self, index: int, y: State) -> Any:
+        depth = self.solver.history
+        past = tuple(self._sizes[max(0, index - depth) : index][::-1]) if depth else ()
+        key = (self._sizes[index], past)
+        if key not in self._plans:
             if len(self._plans) == _KEPT:
                 del self._plans[next(iter(self._plans))]
-            self._plans[h] = self.solver.plan(term.linear, h, y)
-        return self._plans[h]
+            self._plans[key] = self.solver.plan(self.term.linear, key[0], y, past)
+        return self._plans[key]
 
-    def _moments(
-        self, times: Sequence[float], counts: list[int], sizes: list[float], y: State
-    ) -> Iterator[tuple[Time, ...]]:
-        """Yield the times of a step's stages, step by step; made for many steps at once, on the device."""
+    def _at(self, index: int, y: State) -> At:
+        chunk, within = divmod(index, _AT_ONCE)
+        if chunk != self._chunk[0]:
+            nodes = (*self.solver.nodes, 1.0) if self.hooks else self.solver.nodes
+            last = min((chunk + 1) * _AT_ONCE, len(self._sizes))
+            flat = self._moments(nodes, chunk * _AT_ONCE, last, y)
+            width = len(nodes)
+            self._chunk = (chunk, [flat[i : i + width] for i in range(0, len(flat), width)])
+        return At(self._chunk[1][within], None if self._noise is None else self._noise(index))
+
+    def _moments(self, nodes: Sequence[float], first: int, last: int, y: State) -> tuple[Tensor, ...]:
+        """Return the times at which steps ``first`` to ``last`` look, one tensor each, on the device."""
         device = leaves(y)[0].device
         wide = torch.float32 if device.type == "mps" else torch.float64
-        nodes = np.asarray(self.solver.tableau.nodes)
-        within = np.arange(sum(counts)) - np.repeat(np.cumsum([0, *counts])[:-1], counts)
-        h = np.repeat(sizes, counts)
-        starts = np.repeat(np.asarray(times[:-1]), counts) + h * within
-        for first in range(0, len(starts), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            table = torch.from_numpy(starts[part, None] + h[part, None] * nodes).to(device=device, dtype=wide)
-            flat = table.reshape(-1).unbind()
-            yield from (flat[i : i + len(nodes)] for i in range(0, len(flat), len(nodes)))
+        table = torch.from_numpy(np.ascontiguousarray(self.steps.moments(nodes, first, last)))
+        return table.to(device=device, dtype=wide).reshape(-1).unbind()

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State, Time, leaves, like
+from sciode.core.typing import State, leaves, like
 from sciode.solve.phi import phi, scaled_phi
+from sciode.solve.step import At
 from sciode.solve.tableau import Entry, Tableau, number
 from sciode.solve.term import Diagonal, Term
 
@@ -52,7 +53,25 @@ class RungeKutta:
         """Order of convergence."""
         return self.tableau.order
 
-    def plan(self, linear: Diagonal | None, h: float, y: State) -> tuple[Plan, ...]:
+    @property
+    def nodes(self) -> tuple[float, ...]:
+        """Times of the stages within a step, in units of h.
+
+        A last stage that the update does not use serves error control alone: a fixed step goes without it.
+        """
+        return self.tableau.nodes[: self._stages]
+
+    @property
+    def _stages(self) -> int:
+        update = self.tableau.update
+        return max(i + 1 for i, entry in enumerate(update) if entry)
+
+    @property
+    def history(self) -> int:
+        """0: weights depend on no earlier step."""
+        return 0
+
+    def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> tuple[Plan, ...]:
         """Compute the weights of a step ``h``: in float64, then cast to the state's dtype and device."""
         parts = leaves(y)
         if linear is None:
@@ -88,22 +107,25 @@ class RungeKutta:
             return tuple((weight(entry), tuple(indices)) for entry, indices in shared.items())
 
         table = self.tableau
-        rows = tuple(row(entries) for entries in (*table.stages, table.update))
-        return Plan(tuple(carry(node) for node in (*table.nodes, 1.0)), rows, paired)
+        rows = tuple(row(entries) for entries in (*table.stages[: self._stages], table.update))
+        return Plan(tuple(carry(node) for node in (*self.nodes, 1.0)), rows, paired)
 
-    def step(self, term: Term, s: Sequence[Time], y: State, plan: tuple[Plan, ...]) -> State:
-        """Advance ``y`` by the step that ``plan`` was made for; ``s`` are the times of the stages."""
+    def start(self, term: Term, at: At, y: State) -> None:
+        """Nothing is remembered from step to step."""
+
+    def step(self, term: Term, at: At, y: State, memory: None, plan: tuple[Plan, ...]) -> tuple[State, None]:
+        """Advance ``y`` by the step that ``plan`` was made for."""
         parts = [_view(part, leaf) for part, leaf in zip(leaves(y), plan, strict=True)]
         carried = [_carried(leaf.carry, part) for leaf, part in zip(plan, parts, strict=True)]
         slopes: list[list[Tensor]] = [[] for _ in plan]
-        last = len(self.tableau.nodes)
+        last = len(plan[0].rows) - 1
         for stage in range(last + 1):
             point = like(y, tuple(_point(leaf, stage, carried[i], slopes[i]) for i, leaf in enumerate(plan)))
             if stage == last:
                 break
-            for k, leaf, known in zip(leaves(term.drift(s[stage], point)), plan, slopes, strict=True):
+            for k, leaf, known in zip(leaves(term.drift(at.times[stage], point)), plan, slopes, strict=True):
                 known.append(_view(k, leaf))
-        return point
+        return point, None
 
 
 def _view(part: Tensor, plan: Plan) -> Tensor:

@@ -1,4 +1,4 @@
-r"""The equation: :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s`, with L constant and diagonal."""
+r"""The equation :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s + G(s, y)\,\mathrm{d}W`, L diagonal."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -9,13 +9,17 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.chart import IDENTITY, Chart
+from sciode.solve.noise import Noise
 
 
 class Drift(Protocol):
     """The nonlinear part N. Conditioning goes in by closure."""
 
     def __call__(self, s: Time, y: State, /) -> State:
-        """Return N(s, y), of the shape and dtype of ``y``; ``s`` is float64, shape ``[]``, on y's device."""
+        """Return N(s, y), of the shape and dtype of ``y``.
+
+        ``s`` is float64 on y's device: ``[]`` where the batch shares its steps, ``[b]`` under per-sample steps.
+        """
         ...
 
 
@@ -71,8 +75,13 @@ class Term:
         N(s, y), in the chart's coordinates.
     linear
         L, or None.
+    noise
+        G and its Wiener process, or None.
     chart
         Map from the user's variables; the identity by default.
+    parameters
+        The tensors that the drift closes over and gradients are wanted for. Needed only by the adjoints that
+        do not run through autograd's own record, :class:`Continuous` and :class:`ReversibleAdjoint`.
 
     Examples
     --------
@@ -88,7 +97,9 @@ class Term:
 
     drift: Drift
     linear: Diagonal | None = None
+    noise: Noise | None = None
     chart: Chart = IDENTITY
+    parameters: tuple[Tensor, ...] = ()
 
     def checked(self) -> "Term":
         """Return the same term with a drift that raises :class:`InputError` for a slope unlike the state.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.pde import burgers, kuramoto_sivashinsky, navier_stokes
-from sciode.solve import Diagonal, RungeKutta, Status, Term, solve, tableaus
+from sciode.solve import At, Diagonal, RungeKutta, Status, Term, solve, tableaus
 from tests.order import errors_under_halving, measured_order
 
 ALL = list(tableaus.TABLEAUS.items())
@@ -123,7 +123,7 @@ def test_equal_gaps_share_one_plan() -> None:
     calls = []
 
     class Counting(RungeKutta):
-        def plan(self, linear, h, y):  # type: ignore[no-untyped-def]
+        def plan(self, linear, h, y, past=()):  # type: ignore[no-untyped-def]
             calls.append(h)
             return super().plan(linear, h, y)
 
@@ -194,7 +194,7 @@ def test_real_fft_layouts_in_one_two_and_three_dimensions(dims: int) -> None:
 
     points = (12, 10, 8)[:dims]
     grid = Grid(points, (1.0,) * dims)
-    term = Term(lambda s, y: torch.zeros_like(y), Diagonal(0.01 * grid.laplacian), Fourier(points))
+    term = Term(lambda s, y: torch.zeros_like(y), Diagonal(0.01 * grid.laplacian), chart=Fourier(points))
     phase = sum(2 * torch.pi * x for x in grid.coordinates())
     u0 = torch.cos(phase).expand(2, 3, *points)
     u = solve(term, u0, [0.0, 1.0], dt=0.5).y
@@ -213,7 +213,7 @@ def test_step_of_infinite_length_returns_the_frozen_slope() -> None:
     solver = RungeKutta(tableaus.ETD1)
     y = torch.tensor([[3.0]], dtype=torch.float64)
     term = Term(lambda s, y: torch.full_like(y, 0.25), linear)
-    end = solver.step(term, [torch.tensor(0.0)], y, solver.plan(linear, math.inf, y))
+    end, _ = solver.step(term, At([torch.tensor(0.0)]), y, None, solver.plan(linear, math.inf, y))
     assert end.item() == 0.25
 
 

@@ -1,0 +1,28 @@
+"""How gradients go through a solve."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sciode.core.typing import State
+from sciode.solve.method import Method, Report
+from sciode.solve.term import Term
+
+
+class Adjoint(Protocol):
+    """A way to differentiate a solve."""
+
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+        """Integrate; return the states at all asked times, ``y`` first, and how it went."""
+        ...
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Autograd records every operation: exact for the discrete solution, memory of all steps."""
+
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+        """Integrate under autograd's eyes."""
+        run = method.run(term, times)
+        rows = [y, *run.states(y)]
+        return rows, run.report(rows)

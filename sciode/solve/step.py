@@ -1,0 +1,72 @@
+"""The seam between methods and loops: what a loop gives to a step, and what it takes back."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from sciode.core.typing import State, Time
+from sciode.solve.noise import Increment
+from sciode.solve.term import Diagonal, Term
+
+
+class At(NamedTuple):
+    """Where a step stands: the times of the method's nodes, and the noise of the step."""
+
+    times: Sequence[Time]
+    noise: Increment | None = None
+
+
+class Solver(Protocol):
+    """A method on a given grid. Frozen: all that evolves is passed in and returned."""
+
+    @property
+    def order(self) -> int:
+        """Order of convergence (strong order, rounded down, for a stochastic method)."""
+        ...
+
+    @property
+    def nodes(self) -> tuple[float, ...]:
+        """The times within a step, in units of h, at which it calls the drift."""
+        ...
+
+    @property
+    def history(self) -> int:
+        """How many earlier steps its weights depend on: 0 for a one-step method."""
+        ...
+
+    def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> Any:
+        """Make the weights of a step of ``h``; ``past`` holds the sizes of earlier steps, newest first.
+
+        At most ``history`` of them, fewer near the start: what tells a multistep method to use its starter.
+        ``y`` gives dtype, device and shape only.
+        """
+        ...
+
+    def start(self, term: Term, at: At, y: State) -> Any:
+        """Return what the method remembers before its first step."""
+        ...
+
+    def step(self, term: Term, at: At, y: State, memory: Any, plan: Any) -> tuple[State, Any]:
+        """Take a step; return the new state and what is remembered. No host synchronisation."""
+        ...
+
+
+class Trial(NamedTuple):
+    """A step that may be refused."""
+
+    y: State
+    error: State  # estimate of the local error, in the coordinates of y
+    memory: Any  # to be carried on if the step is accepted
+    slopes: Any  # for the dense output of this step: what the method's `interpolate` takes
+
+
+class AdaptiveSolver(Solver, Protocol):
+    """A method that also estimates its error."""
+
+    @property
+    def error_order(self) -> int:
+        """The error estimate of a step is O(h^(error_order + 1))."""
+        ...
+
+    def attempt(self, term: Term, s: Any, h: Any, y: State, memory: Any) -> Trial:
+        """Try a step from ``s`` of ``h``: host floats if the batch shares them, else tensors ``[b]`` or ``[]``."""
+        ...

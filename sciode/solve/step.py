@@ -56,17 +56,34 @@ class Trial(NamedTuple):
     y: State
     error: State  # estimate of the local error, in the coordinates of y
     memory: Any  # to be carried on if the step is accepted
-    slopes: Any  # for the dense output of this step: what the method's `interpolate` takes
+    slopes: Any = None  # for the dense output of this step; opaque to the loop
 
 
-class AdaptiveSolver(Solver, Protocol):
-    """A method that also estimates its error."""
+class AdaptiveSolver(Protocol):
+    """A method that estimates its error."""
+
+    @property
+    def order(self) -> int:
+        """Order of convergence."""
+        ...
+
+    @property
+    def nodes(self) -> tuple[float, ...]:
+        """The times within a step, in units of h, that ``at.times`` holds; the first is 0."""
+        ...
 
     @property
     def error_order(self) -> int:
         """The error estimate of a step is O(h^(error_order + 1))."""
         ...
 
-    def attempt(self, term: Term, s: Any, h: Any, y: State, memory: Any) -> Trial:
-        """Try a step from ``s`` of ``h``: host floats if the batch shares them, else tensors ``[b]`` or ``[]``."""
+    def start(self, term: Term, at: At, y: State) -> Any:
+        """Return what the method remembers before its first step."""
+        ...
+
+    def attempt(self, term: Term, at: At, h: Any, y: State, memory: Any) -> Trial:
+        """Try a step of ``h``: a host float if the batch shares it, else a float64 tensor ``[b]``.
+
+        ``at.times`` are then ``[]`` or ``[b]``; ``at.noise`` is the path's increment over the step.
+        """
         ...

@@ -55,14 +55,14 @@ class FixedLoop:
             return None
         if self.term.noise is not None:
             self._noise = self.term.noise.source(y, self.steps, area=getattr(self.solver, "area", False))
-        return self.solver.start(self._counted.checked(), self._at(0, y), y)
+        return self.solver.start(self._counted.checked(), self.at(0, y), y)
 
     def advance(self, y: State, memory: Any, first: int, last: int) -> tuple[State, Any]:
         """Take the steps ``first`` to ``last`` (exclusive)."""
         term = self._counted.checked() if first == 0 else self._counted
         for index in range(first, last):
-            at = self._at(index, y)
-            y, memory = self.solver.step(term, at, y, memory, self._plan(index, y))
+            at = self.at(index, y)
+            y, memory = self.solver.step(term, at, y, memory, self.plan(index, y))
             for hook in self.hooks:
                 y = hook(at.times[-1], y)
             term = self._counted
@@ -75,17 +75,27 @@ class FixedLoop:
 
         return replace(term, drift=drift)
 
-    def _plan(self, index: int, y: State) -> Any:
+    def key(self, index: int) -> tuple[float, tuple[float, ...]]:
+        """Return what the weights of a step depend on: its size, and those of the steps that are remembered."""
         depth = self.solver.history
         past = tuple(self._sizes[max(0, index - depth) : index][::-1]) if depth else ()
-        key = (self._sizes[index], past)
+        return self._sizes[index], past
+
+    def plan(self, index: int, y: State) -> Any:
+        """Return the weights of a step."""
+        key = self.key(index)
         if key not in self._plans:
             if len(self._plans) == _KEPT:
                 del self._plans[next(iter(self._plans))]
-            self._plans[key] = self.solver.plan(self.term.linear, key[0], y, past)
+            self._plans[key] = self.solver.plan(self.term.linear, key[0], y, key[1])
         return self._plans[key]
 
-    def _at(self, index: int, y: State) -> At:
+    def forget(self) -> None:
+        """Drop all weights: the next steps make their own."""
+        self._plans.clear()
+
+    def at(self, index: int, y: State) -> At:
+        """Return the times of a step's nodes, and its noise."""
         chunk, within = divmod(index, _AT_ONCE)
         if chunk != self._chunk[0]:
             nodes = (*self.solver.nodes, 1.0) if self.hooks else self.solver.nodes

@@ -4,6 +4,7 @@ from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.api import Save, solve
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
+from sciode.solve.control import Controller, Ladder, Pid
 from sciode.solve.loop import FixedLoop
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
@@ -19,6 +20,7 @@ __all__ = [
     "Adjoint",
     "At",
     "Chart",
+    "Controller",
     "Cosine",
     "Diagonal",
     "Direct",
@@ -26,8 +28,10 @@ __all__ = [
     "FixedLoop",
     "Fourier",
     "Identity",
+    "Ladder",
     "Noise",
     "Phi",
+    "Pid",
     "RungeKutta",
     "Save",
     "Solution",

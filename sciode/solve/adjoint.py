@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sciode.core.typing import State
-from sciode.solve.method import Method, Report
+from sciode.solve.method import Method
+from sciode.solve.solution import Report
 from sciode.solve.term import Term
 
 

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves
+from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
+from sciode.solve.control import Controller
 from sciode.solve.loop import Hook
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
-from sciode.solve.solution import Solution
+from sciode.solve.solution import Charted, Solution
 from sciode.solve.step import Solver
-from sciode.solve.tableaus import KROGSTAD4
 from sciode.solve.term import Term
 
-_DEFAULT = RungeKutta(KROGSTAD4)
 _DIRECT = Direct()
 
 
@@ -33,11 +33,13 @@ def solve(
     x0: State,
     t: Tensor | Sequence[float],
     *,
-    solver: Solver = _DEFAULT,
+    solver: Solver | None = None,
     dt: float | None = None,
+    controller: Controller | None = None,
     adjoint: Adjoint = _DIRECT,
     hooks: Sequence[Hook] = (),
     save: Save = Save.AT,
+    dense: bool = False,
 ) -> Solution:
     r"""Integrate :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s` from ``x0`` and return it at the times ``t``.
 
@@ -51,17 +53,22 @@ def solve(
         ``[k]``, strictly increasing or strictly decreasing, in the equation's time unit; ``t[0]`` is the
         time of ``x0``.
     solver
-        A method; its order is that of its tableau. The default is ETDRK4 in Krogstad's form, which is the
-        classical Runge--Kutta method for an equation without a linear part.
+        A method. The default with ``dt`` is ETDRK4 in Krogstad's form, which is the classical Runge--Kutta
+        method for an equation without a linear part; with a controller it is Tsitouras 5(4), and Krogstad
+        4(3) beside a linear part.
     dt
         Largest step, > 0, same unit. Each gap between asked times is cut into equal steps of at most
         ``dt``, so no asked time is interpolated; ``math.inf`` makes every gap one step.
+    controller
+        :class:`Pid` or :class:`Ladder`: steps as the error allows. ``dt``, if given, is then the first step.
     adjoint
         How gradients are computed; :class:`Direct` by default.
     hooks
         Maps ``(s, y) -> y`` applied after every step, in the chart's coordinates.
     save
         ``Save.END`` keeps the last state only.
+    dense
+        Keep what is needed to ask the solution for any time within the span afterwards (with a controller).
 
     Returns
     -------
@@ -86,17 +93,28 @@ def solve(
     (torch.Size([1, 2, 2]), True)
     """
     times = _times(t)
-    check_kind(solver)
+    if solver is not None:
+        check_kind(solver)
     _check_state(x0)
     clock = torch.tensor(times, dtype=torch.float64)
     moments = term.chart.clock(clock)
-    method = Method(solver, _step(dt, len(times)), tuple(hooks))
+    step = _step(dt, len(times)) if controller is None or dt is not None else None
+    method = Method(_chosen(solver, term, controller), step, tuple(hooks), controller, dense)
     rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[0]), moments.tolist())
     left = [term.chart.leave(row, s) for row, s in zip(rows[1:], moments[1:], strict=True)]
     # The first row is x0 itself: a chart's round trip would change its last digits.
-    y = left[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
+    y = (left or [x0])[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
     reached = term.chart.time(report.reached)
-    return Solution(clock, y, report.status, report.stats, reached, report.interpolant, report.events)
+    inside = None if report.interpolant is None else Charted(term.chart, report.interpolant)
+    return Solution(clock, y, report.status, report.stats, reached, inside, report.events)
+
+
+def _chosen(solver: Solver | None, term: Term, controller: Controller | None) -> Solver:
+    if solver is not None:
+        return solver
+    if controller is None:
+        return RungeKutta(tableaus.KROGSTAD4)
+    return RungeKutta(tableaus.TSIT5 if term.linear is None else tableaus.KROGSTAD43)
 
 
 def _times(t: Tensor | Sequence[float]) -> list[float]:

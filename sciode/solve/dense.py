@@ -4,9 +4,10 @@ Symbols: ``theta`` place within a step, in [0, 1]; ``beta[j, i]`` coefficient of
 
 .. math:: y(s + \theta h) = y + h \sum_i b_i(\theta) k_i, \qquad b_i(\theta) = \sum_j \beta_{ji} \theta^j
 
-The order conditions of this continuous method are linear in beta: for each rooted tree t of at most q nodes,
-:math:`\sum_i b_i(\theta) \Phi_i(t) = \theta^{|t|} / \gamma(t)`. They are solved once per tableau, for the largest q
-that has a solution, together with continuity of y at both ends and of its slope. No coefficient is typed in.
+The order conditions of this continuous method are linear in beta: for each rooted tree t of at most q
+nodes, :math:`\sum_i b_i(\theta) \Phi_i(t) = \theta^{|t|} / \gamma(t)`. They are solved once per tableau, for
+the largest q that has a solution, together with continuity of y at both ends and of its slope. No coefficient
+is typed in.
 """
 
 from functools import cache
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sciode.solve.tableau import Tableau
+from sciode.solve.tableau import Tableau, number
 
 _TOLERANCE = 1e-10
 
@@ -101,6 +102,24 @@ def _partitions(total: int, parts: list[tuple[int, int, np.ndarray]]) -> list[tu
         if part[0] <= total
         for rest in _partitions(total - part[0], parts[: index + 1])
     ]
+
+
+@cache
+def embedded_order(tableau: Tableau) -> int:
+    """Return the order of the embedded method: the error estimate is O(h^(order + 1)).
+
+    >>> from sciode.solve import tableaus
+    >>> embedded_order(tableaus.DOPRI5)
+    4
+    """
+    assert tableau.embedded is not None
+    companion = np.asarray([number(entry) for entry in tableau.embedded])
+    failing = [
+        size
+        for size, density, weights in trees(np.asarray(tableau.at_zero()[0]), tableau.order)
+        if abs(companion @ weights - 1.0 / density) > _TOLERANCE
+    ]
+    return min(failing) - 1 if failing else tableau.order
 
 
 @cache

@@ -21,6 +21,17 @@ Hook = Callable[[Time, State], State]
 """A map of the state after each step, given the time reached: projection, inpainting, resampling."""
 
 
+def counted(term: Term) -> tuple[Term, list[int]]:
+    """Return the same term with a drift that counts its calls, and the counter."""
+    calls = [0]
+
+    def drift(s: Time, y: State) -> State:
+        calls[0] += 1
+        return term.drift(s, y)
+
+    return replace(term, drift=drift), calls
+
+
 @dataclass
 class FixedLoop:
     """Integrate ``term`` over given steps.
@@ -33,14 +44,18 @@ class FixedLoop:
     term: Term
     steps: Steps
     hooks: Sequence[Hook] = ()
-    evaluations: int = 0  # drift calls so far
     _plans: dict[Any, Any] = field(default_factory=dict)
     _chunk: tuple[int, list[Sequence[Time]]] = (-1, [])
     _noise: Callable[[int], Increment] | None = None
 
     def __post_init__(self) -> None:
-        self._counted = self._count(self.term)
+        self._counted, self._calls = counted(self.term)
         self._sizes: list[float] = self.steps.sizes.tolist()
+
+    @property
+    def evaluations(self) -> int:
+        """Drift calls so far."""
+        return self._calls[0]
 
     def states(self, y: State) -> Iterator[State]:
         """Yield the state, in the chart's coordinates, at every asked time after the first."""
@@ -67,13 +82,6 @@ class FixedLoop:
                 y = hook(at.times[-1], y)
             term = self._counted
         return y, memory
-
-    def _count(self, term: Term) -> Term:
-        def drift(s: Time, y: State) -> State:
-            self.evaluations += 1
-            return term.drift(s, y)
-
-        return replace(term, drift=drift)
 
     def key(self, index: int) -> tuple[float, tuple[float, ...]]:
         """Return what the weights of a step depend on: its size, and those of the steps that are remembered."""

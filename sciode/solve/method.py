@@ -2,28 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
+from sciode.solve.adaptive import AdaptiveRun
+from sciode.solve.chart import IDENTITY
+from sciode.solve.control import Controller
+from sciode.solve.exponential_pair import ExponentialPair
 from sciode.solve.loop import FixedLoop, Hook
-from sciode.solve.solution import Interpolant, Stats, Status, finite
-from sciode.solve.step import Solver
-from sciode.solve.steps import even
+from sciode.solve.packing import Packing
+from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
+from sciode.solve.runge_kutta import RungeKutta
+from sciode.solve.solution import Report, Stats, Status, finite
+from sciode.solve.steps import Steps, even
 from sciode.solve.term import Term
-
-
-class Report(NamedTuple):
-    """How a solve went: the fields of a :class:`Solution` beside the states; ``reached`` in the chart's clock."""
-
-    status: Tensor
-    stats: Stats
-    reached: Tensor
-    interpolant: Interpolant | None = None
-    events: tuple[object, ...] = ()
 
 
 class Run(Protocol):
@@ -40,15 +35,48 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """A solver and the rule for its steps."""
+    """A solver and the rule for its steps: a largest ``dt`` for given steps, or a controller."""
 
-    solver: Solver
-    dt: float
+    solver: Any
+    dt: float | None = None
     hooks: tuple[Hook, ...] = ()
+    controller: Controller | None = None
+    dense: bool = False
 
-    def run(self, term: Term, times: Sequence[float]) -> "FixedRun":
+    def run(self, term: Term, times: Sequence[float]) -> Run:
         """Prepare to integrate ``term`` to the asked ``times`` (of the chart's clock)."""
-        return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks), times)
+        if self.controller is None:
+            assert self.dt is not None
+            return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks), times)
+        return self._adaptive(term, times, keep=self.dense)
+
+    def accepted(self, term: Term, y: State, times: Sequence[float]) -> Steps:
+        """Return the steps that this method takes, ending on every asked time: a grid to integrate again on."""
+        if self.controller is None:
+            assert self.dt is not None
+            return even(times, self.dt)
+        if self.controller.per_sample:
+            raise InputError("steps of each sample's own cannot be replayed as one grid: use per_sample=False")
+        run = self._adaptive(term, times, land=True)
+        with torch.no_grad():
+            for _ in run.states(y):
+                pass
+        return run.steps()
+
+    def _adaptive(self, term: Term, times: Sequence[float], keep: bool = False, land: bool = False) -> AdaptiveRun:
+        assert self.controller is not None
+        return AdaptiveRun(self._pair, self.controller, term, times, self.dt, self.hooks, keep, land)
+
+    def _pair(self, term: Term, packing: Packing, y: State) -> Pair:
+        if not isinstance(self.solver, RungeKutta):
+            if not hasattr(self.solver, "attempt"):
+                raise InputError(f"{type(self.solver).__name__} has no error estimate: give dt= and no controller")
+            return SolverPair(self.solver, term, packing)
+        if term.linear is not None:
+            return ExponentialPair(self.solver.tableau, term, packing)
+        if term.chart is not IDENTITY:
+            return ChartPair(self.solver.tableau, term, packing, packing.pack(y))
+        return PackedPair(self.solver.tableau, term, packing, packing.pack(y))
 
 
 class FixedRun:

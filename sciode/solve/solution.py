@@ -1,6 +1,7 @@
 """What a solve returns."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State, Time, leaves
+from sciode.core.typing import State, Time, each, leaves
+from sciode.solve.chart import Chart, Identity
 
 
 class Status(IntEnum):
@@ -78,6 +80,33 @@ class Solution(NamedTuple):
         status = Status(int(self.status[first]))
         when = f"after t = {float(self.reached[first]):.6g}"
         return f"sample {first}: {_WORDS[status]}, {when}{more}"
+
+
+@dataclass(frozen=True)
+class Charted:
+    """A dense output seen in the user's variables and time."""
+
+    chart: Chart
+    inner: Interpolant
+
+    def __call__(self, t: Tensor) -> State:
+        """Return the states ``"b k ..."``."""
+        s = self.chart.clock(t)
+        y = self.inner(s)
+        if isinstance(self.chart, Identity):
+            return y
+        rows = [self.chart.leave(each(lambda p, i=i: p[:, i], y), s[..., i]) for i in range(s.shape[-1])]
+        return each(lambda *p: torch.stack(p, dim=1), *rows)
+
+
+class Report(NamedTuple):
+    """How a solve went: the fields of a :class:`Solution` beside the states; ``reached`` in the chart's clock."""
+
+    status: Tensor
+    stats: Stats
+    reached: Tensor
+    interpolant: Interpolant | None = None
+    events: tuple[Any, ...] = ()
 
 
 def finite(y: State) -> Tensor:

@@ -38,8 +38,10 @@ def test_order_on_a_forced_pendulum_against_scipy(name: str, table: tableaus.Tab
     def run(dt: float) -> Tensor:
         return solve(Term(pendulum), X0, [0.0, 1.0, 2.0], solver=RungeKutta(table), dt=dt).y
 
-    errors = errors_under_halving(run, *((0.125, want, 2) if table.order == 5 else (0.05, want)))
-    assert measured_order(errors) == pytest.approx(table.order, abs=0.25), errors
+    errors = errors_under_halving(run, *{5: (0.125, want, 2), 8: (0.5, want, 1)}.get(table.order, (0.05, want)))
+    # Tsitouras' fifth-order error terms are so small that the sixth-order ones still show at these steps.
+    slack = 0.7 if name == "tsit5" else 0.25
+    assert measured_order(errors) == pytest.approx(table.order, abs=slack), errors
 
 
 @pytest.mark.parametrize("name", ["euler", "rk4", "dopri5"])

@@ -3,6 +3,7 @@
 from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.api import Save, solve
+from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
 from sciode.solve.control import Controller, Ladder, Pid
 from sciode.solve.loop import FixedLoop
@@ -19,9 +20,12 @@ __all__ = [
     "IDENTITY",
     "Adjoint",
     "At",
+    "Capture",
     "Chart",
+    "Compiled",
     "Controller",
     "Cosine",
+    "CudaGraph",
     "Diagonal",
     "Direct",
     "Drift",

@@ -10,8 +10,8 @@ from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves
 from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
+from sciode.solve.capture import Capture, Hook
 from sciode.solve.control import Controller
-from sciode.solve.loop import Hook
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Charted, Solution
@@ -38,6 +38,7 @@ def solve(
     controller: Controller | None = None,
     adjoint: Adjoint = _DIRECT,
     hooks: Sequence[Hook] = (),
+    capture: Capture | None = None,
     save: Save = Save.AT,
     dense: bool = False,
 ) -> Solution:
@@ -65,6 +66,8 @@ def solve(
         How gradients are computed; :class:`Direct` by default.
     hooks
         Maps ``(s, y) -> y`` applied after every step, in the chart's coordinates.
+    capture
+        :class:`Compiled` or :class:`CudaGraph`: run chunks of steps as one unit. Keep the object between solves.
     save
         ``Save.END`` keeps the last state only.
     dense
@@ -98,8 +101,10 @@ def solve(
     _check_state(x0)
     clock = torch.tensor(times, dtype=torch.float64)
     moments = term.chart.clock(clock)
+    if capture is not None and controller is not None:
+        raise InputError("capture= works on given steps: leave it out beside a controller, or give dt= alone")
     step = _step(dt, len(times)) if controller is None or dt is not None else None
-    method = Method(_chosen(solver, term, controller), step, tuple(hooks), controller, dense)
+    method = Method(_chosen(solver, term, controller), step, tuple(hooks), controller, dense, capture)
     rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[0]), moments.tolist())
     left = [term.chart.leave(row, s) for row, s in zip(rows[1:], moments[1:], strict=True)]
     # The first row is x0 itself: a chart's round trip would change its last digits.

@@ -9,10 +9,11 @@ import torch
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
 from sciode.solve.adaptive import AdaptiveRun
+from sciode.solve.capture import Capture, Hook
 from sciode.solve.chart import IDENTITY
 from sciode.solve.control import Controller
 from sciode.solve.exponential_pair import ExponentialPair
-from sciode.solve.loop import FixedLoop, Hook
+from sciode.solve.loop import FixedLoop
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
 from sciode.solve.runge_kutta import RungeKutta
@@ -42,12 +43,13 @@ class Method:
     hooks: tuple[Hook, ...] = ()
     controller: Controller | None = None
     dense: bool = False
+    capture: Capture | None = None
 
     def run(self, term: Term, times: Sequence[float]) -> Run:
         """Prepare to integrate ``term`` to the asked ``times`` (of the chart's clock)."""
         if self.controller is None:
             assert self.dt is not None
-            return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks), times)
+            return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks, self.capture), times)
         return self._adaptive(term, times, keep=self.dense)
 
     def accepted(self, term: Term, y: State, times: Sequence[float]) -> Steps:

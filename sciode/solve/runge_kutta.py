@@ -176,11 +176,15 @@ def _cast(weight: Tensor, y: Tensor, paired: bool) -> Weight:
 
 
 def _carried(carry: tuple[Weight | None, ...], y: Tensor) -> list[Tensor]:
-    products: dict[int, Tensor] = {}
-    for weight in carry:
-        if weight is not None and id(weight) not in products:
-            products[id(weight)] = y * weight
-    return [y if weight is None else products[id(weight)] for weight in carry]
+    # `is`, not `id`: a compiler of this step would tie what it makes to the one tensor it saw.
+    products: list[Tensor] = []
+    for index, weight in enumerate(carry):
+        first = next((i for i in range(index) if carry[i] is weight), None)
+        if first is not None:
+            products.append(products[first])
+        else:
+            products.append(y if weight is None else y * weight)
+    return products
 
 
 def _combine(base: Tensor, row: Row, slopes: list[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 class Slot(NamedTuple):
     """Stands for a tensor in the skeleton of a plan or a memory."""
 
-    index: int
+    place: int
 
 
 def split(tree: Any, tensors: list[Tensor], shared: bool = True) -> Any:
@@ -17,9 +17,10 @@ def split(tree: Any, tensors: list[Tensor], shared: bool = True) -> Any:
 
     ``shared`` moves a tensor that stands in several places once, which keeps the equal weights of a plan equal.
 
+    >>> import torch
     >>> found = []
     >>> split((1.0, torch.zeros(2), [torch.ones(3)]), found), len(found)
-    ((1.0, Slot(index=0), [Slot(index=1)]), 2)
+    ((1.0, Slot(place=0), [Slot(place=1)]), 2)
     """
     if isinstance(tree, Tensor):
         for index, known in enumerate(tensors if shared else ()):
@@ -35,7 +36,7 @@ def split(tree: Any, tensors: list[Tensor], shared: bool = True) -> Any:
 def fill(skeleton: Any, tensors: Sequence[Tensor]) -> Any:
     """Put the tensors back: the inverse of :func:`split`."""
     if isinstance(skeleton, Slot):
-        return tensors[skeleton.index]
+        return tensors[skeleton.place]
     if isinstance(skeleton, tuple | list):
         return _rebuilt(skeleton, [fill(part, tensors) for part in skeleton])
     return skeleton

@@ -1,6 +1,6 @@
 """Several steps as one unit: compiled to fused kernels, or captured as a CUDA graph.
 
-A unit takes ``count`` steps that share a plan. It is a pure function of state, memory, times, noise and the
+A unit takes ``size`` steps that share a plan. It is a pure function of state, memory, times, noise and the
 tensors of the plan, while the numbers of the plan are constants in it. Units are kept in the capture object, found
 by the term, the method, the plan's numbers and the shapes: a second solve of the same term with the same capture
 object makes none anew.
@@ -30,7 +30,7 @@ Hook: TypeAlias = Callable[[Tensor, State], State]
 """A map of the state after each step, given the time reached: projection, inpainting, resampling."""
 
 Unit: TypeAlias = Callable[[State, Any, Tensor, tuple[Any, ...], list[Tensor]], tuple[State, Any]]
-"""(y, memory, times [count, nodes], noise of each step, tensors of the plan) -> (y, memory)."""
+"""(y, memory, times [size, nodes], noise of each step, tensors of the plan) -> (y, memory)."""
 
 
 class Chunk(NamedTuple):
@@ -40,17 +40,17 @@ class Chunk(NamedTuple):
     term: Term
     hooks: tuple[Hook, ...]
     skeleton: Any  # of the plan, see :func:`split`
-    count: int
+    size: int
 
     def function(self) -> Callable[..., tuple[State, Any]]:
         """Return the plain function that a unit speeds up."""
-        solver, term, hooks, skeleton, count = self
+        solver, term, hooks, skeleton, size = self
 
         def run(
             y: State, memory: Any, times: Tensor, noise: tuple[Any, ...], tensors: list[Tensor]
         ) -> tuple[State, Any]:
             plan = fill(skeleton, tensors)
-            for index in range(count):
+            for index in range(size):
                 at = At(times[index].unbind(), noise[index])
                 y, memory = solver.step(term, at, y, memory, plan)
                 for hook in hooks:
@@ -63,7 +63,7 @@ class Chunk(NamedTuple):
         """Return what tells chunks apart: objects that users make count by identity."""
         term = self.term
         names = (id(term.drift), id(term.linear), id(term.noise), *(id(hook) for hook in self.hooks))
-        return self.solver, names, _frozen(self.skeleton), self.count
+        return self.solver, names, _frozen(self.skeleton), self.size
 
 
 class Capture(Protocol):

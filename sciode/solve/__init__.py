@@ -6,6 +6,7 @@ from sciode.solve.api import Save, solve
 from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
 from sciode.solve.control import Controller, Ladder, Pid
+from sciode.solve.events import Event, Found
 from sciode.solve.loop import FixedLoop
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
@@ -29,7 +30,9 @@ __all__ = [
     "Diagonal",
     "Direct",
     "Drift",
+    "Event",
     "FixedLoop",
+    "Found",
     "Fourier",
     "Identity",
     "Ladder",

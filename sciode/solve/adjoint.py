@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from torch import Tensor
+
 from sciode.core.typing import State
 from sciode.solve.method import Method
 from sciode.solve.solution import Report
@@ -13,7 +15,9 @@ from sciode.solve.term import Term
 class Adjoint(Protocol):
     """A way to differentiate a solve."""
 
-    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+    def run(
+        self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor
+    ) -> tuple[list[State], Report]:
         """Integrate; return the states at all asked times, ``y`` first, and how it went."""
         ...
 
@@ -22,7 +26,9 @@ class Adjoint(Protocol):
 class Direct:
     """Autograd records every operation: exact for the discrete solution, memory of all steps."""
 
-    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+    def run(
+        self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor
+    ) -> tuple[list[State], Report]:
         """Integrate under autograd's eyes."""
         run = method.run(term, times)
         rows = [y, *run.states(y)]

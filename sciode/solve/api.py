@@ -12,6 +12,7 @@ from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.capture import Capture, Hook
 from sciode.solve.control import Controller
+from sciode.solve.events import Event
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Charted, Solution
@@ -41,6 +42,7 @@ def solve(
     capture: Capture | None = None,
     save: Save = Save.AT,
     dense: bool = False,
+    events: Sequence[Event] = (),
 ) -> Solution:
     r"""Integrate :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s` from ``x0`` and return it at the times ``t``.
 
@@ -52,7 +54,7 @@ def solve(
         ``"b ..."``, in the user's variables (physical space for a PDE); real or complex, or a tuple.
     t
         ``[k]``, strictly increasing or strictly decreasing, in the equation's time unit; ``t[0]`` is the
-        time of ``x0``.
+        time of ``x0``. With ``Pid(per_sample=True)`` also ``[b, k]``: each sample its own span.
     solver
         A method. The default with ``dt`` is ETDRK4 in Krogstad's form, which is the classical Runge--Kutta
         method for an equation without a linear part; with a controller it is Tsitouras 5(4), and Krogstad
@@ -72,6 +74,8 @@ def solve(
         ``Save.END`` keeps the last state only.
     dense
         Keep what is needed to ask the solution for any time within the span afterwards (with a controller).
+    events
+        :class:`Event` objects to look for (with a controller; every sample then has its own steps).
 
     Returns
     -------
@@ -95,18 +99,20 @@ def solve(
     >>> solution.y.shape, bool((solution.y[:, 1] + x0).abs().max() < 1e-6)
     (torch.Size([1, 2, 2]), True)
     """
-    times = _times(t)
+    clock = _times(t)
     if solver is not None:
         check_kind(solver)
     _check_state(x0)
-    clock = torch.tensor(times, dtype=torch.float64)
+    _check_asked(clock, x0, controller, events, dense)
     moments = term.chart.clock(clock)
     if capture is not None and controller is not None:
         raise InputError("capture= works on given steps: leave it out beside a controller, or give dt= alone")
-    step = _step(dt, len(times)) if controller is None or dt is not None else None
-    method = Method(_chosen(solver, term, controller), step, tuple(hooks), controller, dense, capture)
-    rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[0]), moments.tolist())
-    left = [term.chart.leave(row, s) for row, s in zip(rows[1:], moments[1:], strict=True)]
+    step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
+    chosen = _chosen(solver, term, controller)
+    method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events))
+    asked = moments if moments.dim() > 1 else moments.tolist()
+    rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[..., 0]), asked)
+    left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
     # The first row is x0 itself: a chart's round trip would change its last digits.
     y = (left or [x0])[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
     reached = term.chart.time(report.reached)
@@ -122,20 +128,38 @@ def _chosen(solver: Solver | None, term: Term, controller: Controller | None) ->
     return RungeKutta(tableaus.TSIT5 if term.linear is None else tableaus.KROGSTAD43)
 
 
-def _times(t: Tensor | Sequence[float]) -> list[float]:
+def _times(t: Tensor | Sequence[float]) -> Tensor:
+    if isinstance(t, Tensor) and not t.is_floating_point():
+        raise InputError(f"t takes floating-point times, found {t.dtype}")
     clock = torch.as_tensor(t, dtype=torch.float64).detach().cpu()
-    if clock.dim() != 1 or clock.numel() < 1:
-        raise InputError(f"t takes a list of times [k], found shape {list(clock.shape)}")
+    if clock.dim() not in (1, 2) or clock.shape[-1] < 1:
+        raise InputError(f"t takes times [k], or [b, k] under per-sample steps; found shape {list(clock.shape)}")
     if not bool(torch.isfinite(clock).all()):
         raise InputError("t holds NaN or infinity")
     gaps = clock.diff()
-    if not (bool((gaps > 0).all()) or bool((gaps < 0).all())):
-        at = int(((gaps <= 0) if gaps[0] > 0 else (gaps >= 0)).nonzero()[0])
+    wrong = torch.where(gaps[..., :1] > 0, gaps <= 0, gaps >= 0)
+    if bool(wrong.any()):
+        *row, at = wrong.nonzero()[0].tolist()
+        here = clock[row[0]] if row else clock
+        name = f"t[{row[0]}, " if row else "t["
         raise InputError(
-            f"t must run one way, without repeats: t[{at}] = {clock[at]:g}, t[{at + 1}] = {clock[at + 1]:g}"
+            f"t must run one way, without repeats: {name}{at}] = {here[at]:g}, {name}{at + 1}] = {here[at + 1]:g}"
         )
-    times: list[float] = clock.tolist()
-    return times
+    return clock
+
+
+def _check_asked(
+    clock: Tensor, x0: State, controller: Controller | None, events: Sequence[Event], dense: bool
+) -> None:
+    batch = leaves(x0)[0].shape[0]
+    if clock.dim() == 2 and (controller is None or not controller.per_sample):
+        raise InputError(
+            f"times [b, k], one row per sample, need a controller with per_sample=True; found {list(clock.shape)}"
+        )
+    if clock.dim() == 2 and clock.shape[0] != batch:
+        raise InputError(f"t has rows for {clock.shape[0]} samples, x0 has {batch}")
+    if controller is None and (events or dense):
+        raise InputError("events and dense output need a controller, such as Pid(rtol=1e-6, atol=1e-8)")
 
 
 def _step(dt: float | None, count: int) -> float:

@@ -6,7 +6,7 @@ Symbols: ``r`` error of a step over its tolerance, ``h`` step, ``k`` order of th
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,11 @@ class Controller(Protocol):
     @property
     def per_sample(self) -> bool:
         """Whether each sample has its own steps."""
+        ...
+
+    @property
+    def needs_position(self) -> bool:
+        """Whether ``next`` looks at the distance covered."""
         ...
 
     @property
@@ -120,6 +125,7 @@ class Pid:
     dt_min: float = 0.0
     dt_max: float = math.inf
     max_steps: int = 100_000
+    needs_position: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check(self.rtol, self.atol, self.dt_min, self.dt_max, self.max_steps)
@@ -153,7 +159,8 @@ class Pid:
         if c:
             factor = factor * ratios[2].pow(c)
         most = torch.where(ratios[0] <= 1.0, self.factor_max, self.safety)
-        return (h * torch.minimum(factor.clamp(min=self.factor_min), most)).clamp(max=self.dt_max)
+        h = h * torch.minimum(factor.clamp(min=self.factor_min), most)
+        return h if math.isinf(self.dt_max) else h.clamp(max=self.dt_max)
 
 
 @dataclass(frozen=True)
@@ -182,6 +189,7 @@ class Ladder:
     dt_min: float = 0.0
     dt_max: float = math.inf
     max_steps: int = 100_000
+    needs_position: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check(self.rtol, self.atol, self.dt_min, self.dt_max, self.max_steps)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
@@ -12,6 +13,8 @@ from sciode.solve.adaptive import AdaptiveRun
 from sciode.solve.capture import Capture, Hook
 from sciode.solve.chart import IDENTITY
 from sciode.solve.control import Controller
+from sciode.solve.each_run import EachRun
+from sciode.solve.events import Event
 from sciode.solve.exponential_pair import ExponentialPair
 from sciode.solve.loop import FixedLoop
 from sciode.solve.packing import Packing
@@ -44,9 +47,15 @@ class Method:
     controller: Controller | None = None
     dense: bool = False
     capture: Capture | None = None
+    events: tuple[Event, ...] = ()
 
-    def run(self, term: Term, times: Sequence[float]) -> Run:
+    def run(self, term: Term, times: Sequence[float] | Tensor) -> Run:
         """Prepare to integrate ``term`` to the asked ``times`` (of the chart's clock)."""
+        if self.controller is not None and (self.controller.per_sample or self.events):
+            clock = torch.as_tensor(times, dtype=torch.float64)
+            clock = clock[None] if clock.dim() == 1 else clock
+            return EachRun(self._pair, self.controller, term, clock, self.dt, self.hooks, self.dense, self.events)
+        times = list(times)
         if self.controller is None:
             assert self.dt is not None
             return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks, self.capture), times)

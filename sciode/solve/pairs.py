@@ -6,7 +6,6 @@ Symbols: ``K`` slopes times the step, ``h`` step (a host float, or a tensor ``[b
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,6 +116,7 @@ class PackedPair:
         self.update_table = torch.tensor(self.update, dtype=example.dtype, device=example.device)
         self.error_table = torch.tensor(self.error, dtype=example.dtype, device=example.device)
         self.buffer: Tensor | None = None
+        self.keeps = False  # whether slopes are read after the next step has begun
 
     def native(self, y: State) -> Tensor:
         """Pack."""
@@ -146,7 +146,7 @@ class PackedPair:
         return self._in_place(at, h, y, first)
 
     def _in_place(self, at: At, h: Any, y: Tensor, first: Tensor) -> Attempt:
-        if self.buffer is None:
+        if self.buffer is None or self.keeps:
             self.buffer = torch.empty(len(self.nodes), *y.shape, dtype=y.dtype, device=y.device)
         flat = self.buffer.view(len(self.nodes), -1)
         torch.mul(first, h, out=self.buffer[0])
@@ -183,11 +183,19 @@ class PackedPair:
 
     def interpolate(self, thetas: Sequence[float], h: float, y: Tensor, slopes: Any) -> Tensor:
         """Return ``[m, b, n]``: all times of the step in one contraction."""
-        powers = np.asarray(thetas)[:, None] ** np.arange(1, len(self.extension.beta) + 1)
-        weights = torch.from_numpy(powers @ self.extension.beta).to(device=y.device, dtype=y.dtype)
-        stack = torch.stack(slopes[0]) * slopes[1] if isinstance(slopes, tuple) else slopes
-        rows = torch.addmm(y.reshape(1, -1), weights, stack.view(len(self.nodes), -1))
+        weights = self.weights_at(torch.tensor(thetas, dtype=torch.float64)).to(y.device)
+        rows = torch.addmm(y.reshape(1, -1), weights, self.stacked(slopes).view(len(self.nodes), -1))
         return rows.view(len(thetas), *y.shape)
+
+    def weights_at(self, theta: Tensor) -> Tensor:
+        """Return the weights ``[q, stages]`` of the slopes at places ``[q]`` within a step."""
+        beta = torch.from_numpy(self.extension.beta).to(theta.device)
+        powers = theta[:, None] ** torch.arange(1, len(beta) + 1, device=theta.device)
+        return (powers @ beta).to(self.packing.dtype)
+
+    def stacked(self, slopes: Any) -> Tensor:
+        """Return slopes times step, ``[stages, b, n]``."""
+        return torch.stack(slopes[0]) * slopes[1] if isinstance(slopes, tuple) else slopes
 
 
 class ChartPair(PackedPair):

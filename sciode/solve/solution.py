@@ -20,6 +20,7 @@ class Status(IntEnum):
     MIN_STEP = 1
     MAX_STEPS = 2
     NON_FINITE = 3
+    EVENT = 4  # a terminal event: nothing went wrong
 
 
 _WORDS = {
@@ -72,7 +73,7 @@ class Solution(NamedTuple):
     @property
     def message(self) -> str:
         """Say in words what went wrong first, and in which sample; empty if nothing did."""
-        bad = self.status.nonzero().flatten().tolist()
+        bad = ((self.status != Status.OK) & (self.status != Status.EVENT)).nonzero().flatten().tolist()
         if not bad:
             return ""
         first = bad[0]

@@ -1,0 +1,184 @@
+"""An integration in which every sample has its own steps, and may have its own times."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+from sciode.core.typing import State, leaves
+from sciode.solve.control import Controller, Measure
+from sciode.solve.events import Event, Watch
+from sciode.solve.first_step import guess
+from sciode.solve.loop import Hook, counted
+from sciode.solve.masked import RUNNING, Carry, Record, Stepper
+from sciode.solve.packing import Packing
+from sciode.solve.pairs import PackedPair, Pair
+from sciode.solve.pieces import Pieces
+from sciode.solve.solution import Report, Stats, Status
+from sciode.solve.step import At
+from sciode.solve.term import Term
+
+_BLOCK = 8  # steps between two looks of the host
+
+
+class EachRun:
+    """One integration with a step size for each sample.
+
+    ``times`` is ``[b, k]``. The host looks once in eight steps: whether all samples are done, and which asked
+    times have been passed; those are then filled in by one contraction.
+    """
+
+    def __init__(
+        self,
+        pair_of: Any,
+        controller: Controller,
+        term: Term,
+        times: Tensor,
+        dt: float | None = None,
+        hooks: Sequence[Hook] = (),
+        keep: bool = False,
+        events: Sequence[Event] = (),
+    ) -> None:
+        self.term, self.count = counted(term)
+        self.pair_of, self.controller, self.times, self.dt = pair_of, controller, times, dt
+        self.keep, self.events = keep, tuple(events)
+        if hooks:
+            raise InputError("hooks change the state of the whole batch at once: use per_sample=False")
+        self.found: list[tuple[Tensor, Tensor, Tensor]] = []  # sample, number of the asked time, state
+
+    def states(self, y: State) -> Iterator[State]:
+        """Yield the state at every asked time after the first; NaN rows for samples that have ended."""
+        if self.times.shape[1] == 1:
+            return
+        carry = self._begin(y)
+        block = 1 if self.events else _BLOCK
+        running = True
+        while running:
+            records = []
+            for _ in range(block):
+                carry, record = self.stepper.advance(carry)
+                records.append(record)
+            carry, running = self._look(carry, records)
+        self.carry = carry
+        table = self._table(carry)
+        for j in range(1, table.shape[1]):
+            yield self.packing.unpack(table[:, j])
+
+    def _begin(self, y: State) -> Carry:
+        self.packing = Packing(y)
+        device = leaves(y)[0].device
+        self.times = self.times.to(device).expand(self.packing.batch, -1).contiguous()
+        self.pair: Pair = self.pair_of(self.term, self.packing, y)
+        land = not (isinstance(self.pair, PackedPair) and self.pair.interpolates)
+        self.inner = self.times[:, 1:-1]
+        inside = self.inner.shape[1] > 0 or self.keep or bool(self.events)
+        if isinstance(self.pair, PackedPair):
+            self.pair.keeps = inside
+        path: Any = None
+        if self.term.noise is not None:
+            path = self.term.noise.path(y, float(self.times.min()), float(self.times.max())).increment  # type: ignore[attr-defined]
+        native = self.pair.native(y)
+        at = At((self.times[:, 0],) * len(self.pair.nodes))
+        size = self.pair.visible(native, at.times[0]).detach().abs()
+        measure = Measure(self.controller, Packing(self.term.chart.leave(y, at.times[0])), size)
+        self.stepper = Stepper(self.pair, self.controller, measure, self.times, land, path)
+        slope = self.term.checked().drift(at.times[0], y)
+        sign = self.stepper.sign
+        first = guess(self.term, self.pair, measure, at.times[0], native, slope, sign, False)
+        self.pieces = Pieces(self.pair) if self.keep else None
+        self.watch = Watch(self.events, self.term, self.pair, at.times[0], native) if self.events else None
+        return self._carry(native, self.pair.start(at, native), size, first)
+
+    def _carry(self, y: Any, memory: Any, size: Tensor, first: Tensor) -> Carry:
+        span = (self.times[:, -1] - self.times[:, 0]).abs()
+        if self.dt is not None:
+            first = torch.where(first.isnan(), first, self.dt)
+        zero = torch.zeros_like(span, dtype=torch.int64)
+        one = torch.ones_like(span)
+        status = torch.where(first.isnan(), int(Status.NON_FINITE), RUNNING).to(torch.int64)
+        h = self.controller.first(first.nan_to_num(nan=1.0), span)
+        return Carry(self.times[:, 0], h, y, memory, size, (one, one), status, zero + 1, zero, zero)
+
+    def _look(self, carry: Carry, records: list[Record]) -> tuple[Carry, bool]:
+        """Fill in the asked times that were passed, look at events, and say whether any sample still runs."""
+        if self.pieces is not None:
+            for record in records:
+                self.pieces.add(record.start, record.size, record.before, record.slopes)
+        if self.watch is not None:
+            carry, records[-1] = self.watch.look(carry, records[-1], self.stepper)
+        over = (carry.tried >= self.controller.max_steps) & (carry.status == RUNNING)
+        carry = carry._replace(status=torch.where(over, int(Status.MAX_STEPS), carry.status))
+        running = (carry.status == RUNNING).any()
+        if self.stepper.land:
+            self._landed(records)
+            return carry, bool(running)
+        if self.inner.shape[1] == 0:
+            return carry, bool(running)
+        start = torch.stack([r.start for r in records], dim=1)
+        size = torch.stack([r.size for r in records], dim=1)
+        until = torch.stack([r.until for r in records], dim=1)
+        sign = self.stepper.sign[:, None]
+        clock = (self.inner * sign).contiguous()
+        first = torch.searchsorted(clock, (start * sign).contiguous(), right=True)
+        last = torch.searchsorted(clock, ((start + until) * sign).contiguous(), right=True)
+        counts = (last - first).flatten()
+        total, again = torch.stack([counts.sum(), running]).tolist()
+        if total:
+            self._interpolate(records, start, size, first.flatten(), counts, int(total))
+        return carry, bool(again)
+
+    def _interpolate(
+        self, records: list[Record], start: Tensor, size: Tensor, first: Tensor, counts: Tensor, total: int
+    ) -> None:
+        assert isinstance(self.pair, PackedPair)
+        slots = torch.arange(len(counts), device=counts.device)
+        slot = torch.repeat_interleave(slots, counts, output_size=total)
+        before = counts.cumsum(0) - counts
+        number = first[slot] + torch.arange(total, device=slot.device) - before[slot]
+        sample, step = slot // len(records), slot % len(records)
+        theta = (self.inner[sample, number] - start.flatten()[slot]) / size.flatten()[slot]
+        slopes = torch.stack([self.pair.stacked(r.slopes) for r in records])  # [steps, stages, b, n]
+        states = torch.stack([r.before for r in records])
+        weights = self.pair.weights_at(theta)  # [q, stages]
+        value = states[step, sample] + torch.einsum("qs,qsn->qn", weights, slopes[step, :, sample])
+        self.found.append((sample, number + 1, value))
+
+    def _landed(self, records: list[Record]) -> None:
+        landed = torch.stack([r.landed for r in records], dim=1)
+        sample, step = landed.nonzero().unbind(1)
+        if len(sample) == 0:
+            return
+        ends = torch.stack([r.start + r.size for r in records], dim=1)
+        number = (self.times[sample] - ends[sample, step][:, None]).abs().argmin(1)
+        states = torch.stack([self.packing.pack(self.pair.state(r.after)) for r in records])
+        self.found.append((sample, number, states[step, sample]))
+
+    def _table(self, carry: Carry) -> Tensor:
+        """Return all asked states ``[b, k, n]``, NaN where a sample did not get there."""
+        end = self.packing.pack(self.pair.state(carry.y))
+        batch, count = self.times.shape
+        table = torch.full((batch, count, end.shape[1]), math.nan, dtype=end.dtype, device=end.device)
+        good = (carry.status == int(Status.OK)).nonzero()[:, 0]
+        found = self.found
+        if not self.stepper.land:
+            found = [*found, (good, torch.full_like(good, count - 1), end[good])]
+        if not found:
+            return table
+        samples, numbers, values = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return table.index_put((samples, numbers), values)
+
+    def report(self, rows: Sequence[State]) -> Report:
+        """Say how it went."""
+        if self.times.shape[1] == 1:
+            batch = leaves(rows[0])[0].shape[0]
+            status = torch.zeros(batch, dtype=torch.int32)
+            return Report(status, Stats(0, 0), self.times[:, 0].expand(batch))
+        carry = self.carry
+        rejected = carry.tried - carry.accepted
+        stats = Stats(int(carry.tried.max()), self.count[0], carry.accepted.cpu(), rejected.cpu())
+        inside = None if self.pieces is None else self.pieces.interpolant([0.0, 1.0])
+        events = () if self.watch is None else self.watch.results()
+        return Report(carry.status.to(torch.int32), stats, carry.s.cpu(), inside, events)

@@ -1,0 +1,153 @@
+"""Step control with one step per sample: every decision is a mask, and the host looks only now and then.
+
+Symbols: ``s`` clock ``[b]``, ``h`` size of the next step ``[b]`` (> 0), ``ratio`` error over tolerance ``[b]``.
+
+A sample that has ended takes steps of size zero, which change nothing; so no branch is needed, and a few steps
+too many are harmless.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sciode.solve.control import Controller, Measure
+from sciode.solve.noise import Increment
+from sciode.solve.pairs import Pair
+from sciode.solve.solution import Status
+from sciode.solve.step import At
+
+RUNNING = -1
+_STRETCH = 1.0 + 1e-2
+_EDGE = 0.9
+_LARGE = 1e10  # what stands for a ratio that is NaN or infinite
+
+
+class Carry(NamedTuple):
+    """All that changes from step to step, sample by sample."""
+
+    s: Tensor
+    h: Tensor
+    y: Any
+    memory: Any
+    size: Tensor  # |y| in the user's variables, [b, n]
+    ratios: tuple[Tensor, Tensor]  # of the two steps before
+    status: Tensor
+    goal: Tensor  # number of the asked time that the step must not pass
+    accepted: Tensor
+    tried: Tensor
+
+
+class Record(NamedTuple):
+    """What a step leaves for the dense output: ``size`` is 0 where the step was refused."""
+
+    start: Tensor
+    size: Tensor
+    until: Tensor  # how far it counts: less than ``size`` where a terminal event ended it
+    before: Any
+    slopes: Any
+    after: Any
+    landed: Tensor
+
+
+class Stepper:
+    """One step for each sample, as a function of :class:`Carry` alone."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        controller: Controller,
+        measure: Measure,
+        times: Tensor,
+        land: bool,
+        path: Callable[[Tensor, Tensor], Increment] | None,
+        shared: bool = False,
+    ) -> None:
+        self.pair, self.controller, self.measure = pair, controller, measure
+        self.times, self.land, self.path, self.shared = times, land, path, shared
+        self.sign = torch.where(times[:, -1] < times[:, 0], -1.0, 1.0).to(torch.float64)
+        self.start, self.end = times[:, 0], times[:, -1]
+        self.nodes = torch.tensor(pair.nodes, dtype=torch.float64, device=times.device)[:, None]
+        scale = torch.maximum(self.start.abs(), self.end.abs())
+        eps = torch.finfo(torch.float64).eps
+        self.floor = (8.0 * eps * scale).clamp(min=max(controller.dt_min, 1e-300))
+        self.dtype = measure.atol.dtype
+
+    def advance(self, carry: Carry) -> tuple[Carry, Record]:
+        """Try a step in every sample that runs; no wait for the device."""
+        target = self.times.gather(1, carry.goal[:, None])[:, 0] if self.land else self.end
+        rest = (target - carry.s).abs()
+        active = carry.status == RUNNING
+        hits = carry.h * _STRETCH >= rest
+        size = torch.where(hits, rest, carry.h) * active
+        step = size * self.sign
+        noise = None if self.path is None else self.path(carry.s, carry.s + step)
+        at = At(torch.addcmul(carry.s, self.nodes, step).unbind(), noise)
+        attempt = self.pair.attempt(at, step.to(self.dtype)[:, None], carry.y, carry.memory)
+        with torch.no_grad():
+            new_size = self.pair.visible(attempt.y, at.times[-1]).detach().abs()
+            ratio = self.measure(self.pair.visible(attempt.error, at.times[-1]), carry.size, new_size).double()
+            ratio = ratio.nan_to_num(nan=_LARGE, posinf=_LARGE)
+            if self.shared:
+                ratio = ratio.amax().expand_as(ratio)
+            ratio, limit = self._within(ratio, size, attempt.stiffness)
+            fits = ratio <= 1.0
+            accept = fits & active
+            h = self._next(carry, ratio, size, hits, fits, limit)
+            status, goal = self._status(carry, ratio, h, active, accept & hits)
+        s = torch.where(accept, torch.where(hits, target, carry.s + step), carry.s)
+        new = Carry(
+            s,
+            h,
+            _merge(accept, attempt.y, carry.y),
+            _merge(accept, attempt.memory, carry.memory),
+            _merge(accept, new_size, carry.size),
+            (ratio, carry.ratios[0]),
+            status,
+            goal,
+            carry.accepted + accept,
+            carry.tried + active,
+        )
+        taken = step * accept
+        return new, Record(carry.s, taken, taken, carry.y, attempt.slopes, new.y, accept & hits)
+
+    def _within(self, ratio: Tensor, size: Tensor, stiffness: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Refuse, under autograd, a step outside the stability region: see :mod:`sciode.solve.adaptive`."""
+        if stiffness is None or self.pair.stable is None:
+            return ratio, None
+        limit = self.pair.stable / stiffness.double().nan_to_num().clamp(min=1e-300)
+        return torch.where((size > limit) & (ratio <= 1.0), 2.0, ratio), _EDGE * limit
+
+    def _next(
+        self, carry: Carry, ratio: Tensor, size: Tensor, hits: Tensor, fits: Tensor, limit: Tensor | None
+    ) -> Tensor:
+        covered = (carry.s - self.start).abs() if self.controller.needs_position else carry.s
+        position = torch.where(fits, covered + size, covered) if self.controller.needs_position else covered
+        h = self.controller.next_each(size, (ratio, *carry.ratios), self.pair.error_order + 1, position)
+        if self.land:
+            # A step cut short to meet a time says nothing against the longer one before it.
+            h = torch.where(hits & fits, torch.maximum(h, carry.h), h)
+        return h if limit is None else torch.minimum(h, limit)
+
+    def _status(
+        self, carry: Carry, ratio: Tensor, h: Tensor, active: Tensor, landed: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        goal = carry.goal
+        done = landed
+        if self.land:
+            done = landed & (goal == self.times.shape[1] - 1)
+            goal = goal + (landed & ~done)
+        dead = active & (h < self.floor) & ~landed
+        reason = torch.where(ratio >= _LARGE, int(Status.NON_FINITE), int(Status.MIN_STEP))
+        return torch.where(done, int(Status.OK), torch.where(dead, reason, carry.status)), goal
+
+
+def _merge(mask: Tensor, new: Any, old: Any) -> Any:
+    """Take the new where the mask says so: states and memories, which are tensors, tuples of them, or None."""
+    if isinstance(new, Tensor):
+        return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+    if isinstance(new, tuple):
+        parts = [_merge(mask, a, b) for a, b in zip(new, old, strict=True)]
+        return type(new)(*parts) if hasattr(new, "_fields") else tuple(parts)
+    return new

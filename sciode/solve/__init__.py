@@ -5,11 +5,14 @@ from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.api import Save, solve
 from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
+from sciode.solve.checkpointed import Checkpointed
 from sciode.solve.control import Controller, Ladder, Pid
 from sciode.solve.events import Event, Found
 from sciode.solve.loop import FixedLoop
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
+from sciode.solve.reversible import Reversible
+from sciode.solve.reversible_adjoint import ReversibleAdjoint
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Solution, Stats, Status
 from sciode.solve.step import At, Solver
@@ -23,6 +26,7 @@ __all__ = [
     "At",
     "Capture",
     "Chart",
+    "Checkpointed",
     "Compiled",
     "Controller",
     "Cosine",
@@ -39,6 +43,8 @@ __all__ = [
     "Noise",
     "Phi",
     "Pid",
+    "Reversible",
+    "ReversibleAdjoint",
     "RungeKutta",
     "Save",
     "Solution",

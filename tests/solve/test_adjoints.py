@@ -1,0 +1,274 @@
+"""All ways to a gradient, against each other and against finite differences; what they refuse; what they hold."""
+
+import gc
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from sciode.core.errors import InputError
+from sciode.core.typing import State, leaves
+from sciode.pde import burgers, kuramoto_sivashinsky
+from sciode.solve import (
+    Adjoint,
+    Checkpointed,
+    Diagonal,
+    Direct,
+    FixedLoop,
+    Reversible,
+    ReversibleAdjoint,
+    RungeKutta,
+    Solver,
+    Term,
+    solve,
+    tableaus,
+)
+from sciode.solve.steps import even
+from tests.order import errors_under_halving, measured_order
+
+D = torch.float64
+RK4 = RungeKutta(tableaus.RK4)
+KROGSTAD4 = RungeKutta(tableaus.KROGSTAD4)
+TIMES = [0.0, 0.3, 1.0]
+
+Gradients = list[Tensor]
+Problem = Callable[[Solver, Adjoint], Gradients]
+
+
+def network(width: int, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(width, 12), nn.Tanh(), nn.Linear(12, width)).to(D)
+
+
+def normal(*shape: int, dtype: torch.dtype = D, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def loss_of_all_rows(y: State) -> Tensor:
+    """A loss that sees every asked time, each with another weight."""
+    total = torch.zeros((), dtype=D)
+    for part in leaves(y):
+        weights = torch.arange(1, part.shape[1] + 1, dtype=D).reshape(1, -1, *([1] * (part.dim() - 2)))
+        total = total + (weights * (part.abs() ** 2 + 0.3 * part.real)).sum()
+    return total
+
+
+def gradients(term: Term, x0: State, inputs: Sequence[Tensor], solver: Solver, adjoint: Adjoint) -> Gradients:
+    y = solve(term, x0, TIMES, solver=solver, dt=0.05, adjoint=adjoint).y
+    return list(torch.autograd.grad(loss_of_all_rows(y), inputs))
+
+
+def neural(solver: Solver, adjoint: Adjoint) -> Gradients:
+    net, x0 = network(3), normal(5, 3)
+    parameters = tuple(net.parameters())
+    term = Term(lambda s, y: net(y) * torch.cos(s), parameters=parameters)
+    return gradients(term, x0, [x0, *parameters], solver, adjoint)
+
+
+def semilinear(solver: Solver, adjoint: Adjoint) -> Gradients:
+    net, x0 = network(3), normal(5, 3)
+    rate = torch.tensor([-3.0, -1.0, 0.5], dtype=D, requires_grad=True)
+    parameters = tuple(net.parameters())
+    term = Term(lambda s, y: net(y), Diagonal(rate), parameters=parameters)
+    return gradients(term, x0, [x0, rate, *parameters], solver, adjoint)
+
+
+def oscillators(solver: Solver, adjoint: Adjoint) -> Gradients:
+    """Complex state, complex learned rates, and a drift that is not holomorphic."""
+    x0 = normal(4, 3, dtype=torch.complex128)
+    coupling = normal(3, 3, dtype=torch.complex128, seed=2)
+    rate = torch.tensor([-1.0 + 2j, 0.3 - 1j, 2j], dtype=torch.complex128, requires_grad=True)
+    term = Term(lambda s, y: 0.3 * y.conj() @ coupling + y.abs() * y.real, Diagonal(rate), parameters=(coupling,))
+    return gradients(term, x0, [x0, coupling, rate], solver, adjoint)
+
+
+def burgers_in_fourier_space(solver: Solver, adjoint: Adjoint) -> Gradients:
+    u0 = (torch.sin(2 * torch.pi * torch.arange(32, dtype=D) / 32)[None, None] + 0.5).requires_grad_()
+    y = solve(burgers(32, viscosity=5e-4), u0, [0.0, 0.1, 0.25], solver=solver, dt=0.01, adjoint=adjoint).y
+    return list(torch.autograd.grad((y**3).mean() + (y[:, 1] ** 2).sum(), [u0]))
+
+
+def pair(solver: Solver, adjoint: Adjoint) -> Gradients:
+    """A tuple state with a rate for each part, one learned; a tensor that is no leaf among the parameters."""
+    net, x0, v0 = network(2), normal(3, 2), normal(3, 2, seed=5)
+    rate, source = torch.tensor(-0.7, dtype=D, requires_grad=True), normal(2, seed=7)
+    force = 2.0 * source
+    parameters = (*net.parameters(), force)
+    term = Term(lambda s, y: (y[1].clone(), net(y[0]) + force), Diagonal((0.0, rate)), parameters=parameters)
+    return gradients(term, (x0, v0), [x0, v0, rate, source, *net.parameters()], solver, adjoint)
+
+
+PROBLEMS: list[Problem] = [neural, semilinear, oscillators, burgers_in_fourier_space, pair]
+SOLVERS: list[Solver] = [RK4, KROGSTAD4]
+
+
+def assert_same(got: Gradients, want: Gradients, tolerance: float) -> None:
+    for a, b in zip(got, want, strict=True):
+        assert (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("segment", [None, 1, 3, 100])
+def test_checkpoints_change_no_gradient(problem: Problem, solver: Solver, segment: int | None) -> None:
+    assert_same(problem(solver, Checkpointed(segment)), problem(solver, Direct()), 1e-14)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("base", SOLVERS)
+def test_reversible_adjoint_is_exact(problem: Problem, base: Solver) -> None:
+    solver = Reversible(base)
+    assert_same(problem(solver, ReversibleAdjoint()), problem(solver, Direct()), 1e-12)
+
+
+@pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), ReversibleAdjoint()])
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_finite_differences(adjoint: Adjoint, start: float) -> None:
+    net = network(2)
+    parameters = tuple(net.parameters())
+    solver = Reversible(RK4) if isinstance(adjoint, ReversibleAdjoint) else RK4
+
+    def end(x0: Tensor, rate: Tensor, *_: Tensor) -> Tensor:
+        term = Term(lambda s, y: net(y) * (1 + s), Diagonal(rate), parameters=parameters)
+        return solve(term, x0, [start, 0.5, 1.0 - start], solver=solver, dt=0.1, adjoint=adjoint).y[:, 1:]
+
+    rate = torch.tensor([0.5, -0.3], dtype=D, requires_grad=True)
+    assert torch.autograd.gradcheck(end, (normal(2, 2), rate, *parameters), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), Checkpointed(2)])
+def test_second_derivatives(adjoint: Adjoint) -> None:
+    weight = normal(2, 2, seed=3)
+
+    def end(x0: Tensor, weight: Tensor) -> Tensor:
+        return solve(
+            Term(lambda s, y: torch.sin(y @ weight)), x0, [0.0, 0.5], solver=RK4, dt=0.1, adjoint=adjoint
+        ).y
+
+    assert torch.autograd.gradgradcheck(end, (normal(2, 2), weight))
+
+
+@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+@pytest.mark.parametrize("power", [1, 2])
+def test_second_derivatives_are_refused_where_there_are_none(adjoint: Adjoint, power: int) -> None:
+    """With a plain sum (power 1) the cotangent has no gradient: then autograd's own guard is silent."""
+    x0 = normal(2, 2)
+    y = solve(Term(lambda s, y: torch.sin(y)), x0, TIMES, solver=Reversible(RK4), dt=0.1, adjoint=adjoint).y
+    (first,) = torch.autograd.grad((y[:, 1] ** power).sum(), x0, create_graph=True)
+    with pytest.raises(InputError, match="cannot be differentiated twice"):
+        torch.autograd.grad((first**2).sum() + (x0**2).sum(), x0)
+
+
+@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+def test_a_tensor_that_is_not_listed_is_refused(adjoint: Adjoint) -> None:
+    net = network(2)
+    some = tuple(net.parameters())[:2]
+    with pytest.raises(InputError, match=rf"\[12\].*{type(adjoint).__name__}|{type(adjoint).__name__}"):
+        solve(Term(net_of(net), parameters=some), normal(3, 2), TIMES, solver=Reversible(RK4), dt=0.1,
+              adjoint=adjoint)  # fmt: skip
+    fixed = network(2).requires_grad_(False)
+    solve(Term(net_of(fixed)), normal(3, 2), TIMES, solver=Reversible(RK4), dt=0.1, adjoint=adjoint)
+
+
+def net_of(net: nn.Module) -> Callable[[Tensor, State], State]:
+    return lambda s, y: net(y)
+
+
+def test_a_solver_that_cannot_undo_is_refused() -> None:
+    with pytest.raises(InputError, match=r"ReversibleAdjoint needs .* found RungeKutta"):
+        solve(Term(lambda s, y: y), normal(1, 2), TIMES, dt=0.1, adjoint=ReversibleAdjoint())
+
+
+@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+def test_damped_equations_are_not_undone(adjoint: Adjoint) -> None:
+    u0 = torch.zeros(1, 1, 64, dtype=D)
+    with pytest.raises(InputError, match=f"{type(adjoint).__name__}.*multiplies errors by"):
+        solve(
+            kuramoto_sivashinsky(64, 22.0), u0, [0.0, 1.0], solver=Reversible(KROGSTAD4), dt=0.1, adjoint=adjoint
+        )
+
+
+@pytest.mark.parametrize("segment", [0, -1, 1.5, True])
+def test_segments_are_whole_numbers(segment: object) -> None:
+    with pytest.raises(InputError, match="segment"):
+        Checkpointed(segment)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), ReversibleAdjoint()])
+@pytest.mark.parametrize("backward", [True, False])
+def test_nothing_outlives_the_gradient(adjoint: Adjoint, backward: bool) -> None:
+    """A cycle between a result and its graph would keep every state until the collector runs."""
+    seen: list[StorageWeakRef] = []
+
+    def drift(s: Tensor, y: State) -> State:
+        slope = torch.sin(y)
+        seen.extend(StorageWeakRef(part.untyped_storage()) for part in (y, slope))
+        return slope
+
+    solver = Reversible(RK4) if isinstance(adjoint, ReversibleAdjoint) else RK4
+    x0 = normal(2, 2)
+    gc.collect()
+    gc.disable()
+    try:
+        solution = solve(Term(drift), x0, TIMES, solver=solver, dt=0.1, adjoint=adjoint)
+        if backward:
+            torch.autograd.grad(solution.y.sum(), x0)
+        seen.append(StorageWeakRef(solution.y.untyped_storage()))
+        del solution, x0
+        assert sum(not ref.expired() for ref in seen) == 0
+    finally:
+        gc.enable()
+
+
+def test_checkpoints_hold_little() -> None:
+    """Of 64 steps: what is saved between the passes, counted; the peak is measured in the benchmarks."""
+    net, x0 = network(8), normal(64, 8)
+
+    def held(adjoint: Adjoint) -> int:
+        saved: dict[int, int] = {}
+
+        def note(part: Tensor) -> Tensor:
+            saved[part.data_ptr()] = part.untyped_storage().nbytes()
+            return part
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda part: part):
+            solve(Term(net_of(net)), x0, [0.0, 1.0], solver=RK4, dt=1 / 64, adjoint=adjoint)
+        return sum(saved.values())
+
+    assert held(Checkpointed(64)) * 20 < held(Direct())
+
+
+def test_reversible_takes_hundreds_of_steps_back() -> None:
+    solver, y = Reversible(KROGSTAD4), normal(4, 3).detach()
+    term = Term(lambda s, y: torch.sin(y.roll(1, -1)) * torch.cos(s), Diagonal(torch.tensor([0.3, 0.0, -0.2])))
+    plan = solver.plan(term.linear, 0.02, y)
+    loop = FixedLoop(solver, term, even([0.0, 8.0], 0.02))
+    state, memory = loop.advance(y, loop.start(y), 0, 400)
+    for index in reversed(range(400)):
+        state, memory = solver.undo(term, loop.at(index, y), state, memory, plan)
+    torch.testing.assert_close(state, y, rtol=0, atol=1e-12)
+    torch.testing.assert_close(memory, y, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("table", [tableaus.EULER, tableaus.HEUN, tableaus.RK4, tableaus.KROGSTAD4])
+def test_reversible_keeps_the_order_of_its_base(table: tableaus.Tableau) -> None:
+    x0 = normal(3, 2).detach()
+    rate = Diagonal(torch.tensor([-1.0, 0.4], dtype=D))
+    term = Term(lambda s, y: torch.sin(y.flip(-1)) * torch.cos(3 * s), rate)
+    want = solve(term, x0, [0.0, 1.0], dt=1e-3).y
+
+    def run(dt: float) -> Tensor:
+        return solve(term, x0, [0.0, 1.0], solver=Reversible(RungeKutta(table)), dt=dt).y
+
+    errors = errors_under_halving(run, 0.02 if table.order < 4 else 0.1, want)
+    assert measured_order(errors) == pytest.approx(table.order, abs=0.2), errors
+
+
+def test_reversible_refuses_what_it_cannot_couple() -> None:
+    with pytest.raises(InputError, match="coupling"):
+        Reversible(RK4, coupling=1.5)
+    with pytest.raises(InputError, match="finite"):
+        Reversible(RK4).plan(None, float("inf"), torch.zeros(1, 1))

@@ -18,11 +18,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
 from sciode.core.errors import InputError
+from sciode.core.trees import split
 from sciode.core.typing import State, leaves
-from sciode.solve.gradients import split
+from sciode.solve.adjoint import Direct
 from sciode.solve.loop import FixedLoop
-from sciode.solve.method import Method, Report
-from sciode.solve.replay import given_steps
+from sciode.solve.method import Method
+from sciode.solve.solution import Report
 from sciode.solve.term import Term
 
 
@@ -67,11 +68,10 @@ class Checkpointed:
 
     def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
         """Integrate segment by segment."""
-        run = given_steps(method, term, y, times)
+        run = method.replayed(term, y, times) if torch.is_grad_enabled() else None
+        if run is None or not len(run.loop.steps.sizes):
+            return Direct().run(method, term, y, times)
         loop = run.loop
-        if not (torch.is_grad_enabled() and len(loop.steps.sizes)):
-            rows = [y, *run.states(y)]
-            return rows, run.report(rows)
         advance = _replayable(loop, y)
         memory = _recomputed(loop.start, y)
         size = self.segment or best_segment(loop, y, memory)
@@ -101,7 +101,9 @@ def best_segment(loop: FixedLoop, y: State, memory: Any) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda part: part):
         loop.advance(y, memory, 0, 1)
     record = sum(size for reference, size in saved.values() if reference.expired())
-    kept = sum(part.nbytes for part in split((y, memory))[0])
+    tensors: list[Tensor] = []
+    split((y, memory), tensors)
+    kept = sum(part.nbytes for part in tensors)
     return max(1, min(count, round((count * kept / max(record, 1)) ** 0.5)))
 
 

@@ -2,40 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from sciode.core.errors import InputError
+from sciode.core.trees import fill, split
 from sciode.core.typing import State, Time, leaves, like
 from sciode.solve.method import Method
 from sciode.solve.term import Term
 
 
-def split(tree: Any) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Any]]:
-    """Return the tensors of a nest of tuples, and a function that puts others in their places.
-
-    >>> parts, rebuild = split((torch.zeros(1), None, (torch.ones(2), 3.0)))
-    >>> len(parts), rebuild([torch.ones(1), torch.zeros(2)])
-    (2, (tensor([1.]), None, (tensor([0., 0.]), 3.0)))
-    """
-    items, spec = tree_flatten(tree)
-    places = [i for i, item in enumerate(items) if isinstance(item, Tensor)]
-
-    tensors = [items[place] for place in places]
-    blank = [None if isinstance(item, Tensor) else item for item in items]  # holds no tensor, so leaks none
-
-    def rebuild(parts: Sequence[Tensor]) -> Any:
-        filled = list(blank)
-        for place, part in zip(places, parts, strict=True):
-            filled[place] = part
-        return tree_unflatten(filled, spec)
-
-    return tensors, rebuild
+def apart(tree: Any, shared: bool = False) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Any]]:
+    """Return the tensors of nested tuples, and the function that puts others in their places."""
+    tensors: list[Tensor] = []
+    return tensors, partial(fill, split(tree, tensors, shared))
 
 
 def loose(parts: Sequence[Tensor]) -> list[Tensor]:

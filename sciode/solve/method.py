@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +22,7 @@ from sciode.solve.packing import Packing
 from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Report, Stats, Status, finite
-from sciode.solve.steps import Steps, even
+from sciode.solve.steps import even
 from sciode.solve.term import Term
 
 
@@ -57,28 +58,37 @@ class Method:
             return EachRun(self._pair, self.controller, term, clock, self.dt, self.hooks, self.dense, self.events)
         times = list(times)
         if self.controller is None:
-            assert self.dt is not None
-            return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks, self.capture), times)
+            return self._fixed(term, times)
         return self._adaptive(term, times, keep=self.dense)
 
-    def accepted(self, term: Term, y: State, times: Sequence[float]) -> Steps:
-        """Return the steps that this method takes, ending on every asked time: a grid to integrate again on."""
+    def replayed(self, term: Term, y: State, times: Sequence[float]) -> "FixedRun | None":
+        """Prepare the same integration with given steps, which can be taken again, forward and back.
+
+        Under a controller the steps are found first, without a record and inside the stability region, ending on
+        every asked time. None where that search fails, in whatever sample.
+        """
         if self.controller is None:
-            assert self.dt is not None
-            return even(times, self.dt)
+            return self._fixed(term, times)
         if self.controller.per_sample:
             raise InputError("steps of each sample's own cannot be replayed as one grid: use per_sample=False")
         run = self._adaptive(term, times, land=True)
         with torch.no_grad():
-            for _ in run.states(y):
-                pass
-        return run.steps()
+            found = run.report([y, *run.states(y)])
+        if bool(found.status.any()):
+            return None
+        steps = run.steps() if len(times) > 1 else even(times, 1.0)
+        return FixedRun(FixedLoop(self.solver, term, steps, self.hooks), times, found)
+
+    def _fixed(self, term: Term, times: Sequence[float]) -> "FixedRun":
+        assert self.dt is not None
+        return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks, self.capture), times)
 
     def _adaptive(self, term: Term, times: Sequence[float], keep: bool = False, land: bool = False) -> AdaptiveRun:
         assert self.controller is not None
-        return AdaptiveRun(self._pair, self.controller, term, times, self.dt, self.hooks, keep, land)
+        pair = partial(self._pair, watched=land)
+        return AdaptiveRun(pair, self.controller, term, times, self.dt, self.hooks, keep, land)
 
-    def _pair(self, term: Term, packing: Packing, y: State) -> Pair:
+    def _pair(self, term: Term, packing: Packing, y: State, watched: bool = False) -> Pair:
         if not isinstance(self.solver, RungeKutta):
             if not hasattr(self.solver, "attempt"):
                 raise InputError(f"{type(self.solver).__name__} has no error estimate: give dt= and no controller")
@@ -86,15 +96,15 @@ class Method:
         if term.linear is not None:
             return ExponentialPair(self.solver.tableau, term, packing)
         if term.chart is not IDENTITY:
-            return ChartPair(self.solver.tableau, term, packing, packing.pack(y))
-        return PackedPair(self.solver.tableau, term, packing, packing.pack(y))
+            return ChartPair(self.solver.tableau, term, packing, packing.pack(y), watched)
+        return PackedPair(self.solver.tableau, term, packing, packing.pack(y), watched)
 
 
 class FixedRun:
-    """An integration with given steps."""
+    """An integration with given steps; ``found`` tells how the search for them went, if there was one."""
 
-    def __init__(self, loop: FixedLoop, times: Sequence[float]) -> None:
-        self.loop, self.times = loop, times
+    def __init__(self, loop: FixedLoop, times: Sequence[float], found: Report | None = None) -> None:
+        self.loop, self.times, self.found = loop, times, found
 
     def states(self, y: State) -> Iterator[State]:
         """Yield the states."""
@@ -108,6 +118,9 @@ class FixedRun:
             good = torch.stack([finite(row) for row in rows]).cpu().to(torch.int8)
             reached = torch.tensor(self.times, dtype=torch.float64)[good.cumprod(0).sum(0) - 1]
         stats = Stats(len(self.loop.steps.sizes), self.loop.evaluations)
+        if self.found is not None:
+            more = self.found.stats.evaluations
+            stats = self.found.stats._replace(evaluations=stats.evaluations + more)
         return Report(bad.to(torch.int32) * int(Status.NON_FINITE), stats, reached)
 
 

@@ -91,15 +91,18 @@ class PackedPair:
 
     Without autograd the slopes live in one buffer and a stage is one matrix-vector product; under autograd
     they are separate tensors and a stage is one node of the graph. The time step multiplies the slopes once,
-    so the same code serves a shared step and one step per sample.
+    so the same code serves a shared step and one step per sample. ``watched`` estimates the stiffness of every
+    step, as autograd's record does, for steps that a gradient will be taken through later.
     """
 
-    def __init__(self, tableau: Tableau, term: Term, packing: Packing, example: Tensor) -> None:
+    def __init__(
+        self, tableau: Tableau, term: Term, packing: Packing, example: Tensor, watched: bool = False
+    ) -> None:
         if tableau.embedded is None:
             raise InputError(
                 "this method has no error estimate: use HEUN, BOSH3, TSIT5, DOPRI5 or DOPRI8, or dt= alone"
             )
-        self.packing, self.drift = packing, term.drift
+        self.packing, self.drift, self.watched = packing, term.drift, watched
         self.tableau, self.nodes, self.order = tableau, tableau.nodes, tableau.order
         self.error_order = embedded_order(tableau)
         self.extension = dense(tableau)
@@ -141,7 +144,7 @@ class PackedPair:
     def attempt(self, at: At, h: Any, y: Tensor, memory: Tensor | None) -> Attempt:
         """Try a step."""
         first = self.slope(at.times[0], y) if memory is None else memory
-        if torch.is_grad_enabled() and (first.requires_grad or y.requires_grad):
+        if self.watched or (torch.is_grad_enabled() and (first.requires_grad or y.requires_grad)):
             return self._recorded(at, h, y, first)
         return self._in_place(at, h, y, first)
 
@@ -201,8 +204,10 @@ class PackedPair:
 class ChartPair(PackedPair):
     """The same in a chart: errors are measured in the user's variables."""
 
-    def __init__(self, tableau: Tableau, term: Term, packing: Packing, example: Tensor) -> None:
-        super().__init__(tableau, term, packing, example)
+    def __init__(
+        self, tableau: Tableau, term: Term, packing: Packing, example: Tensor, watched: bool = False
+    ) -> None:
+        super().__init__(tableau, term, packing, example, watched)
         self.chart = term.chart
 
     def visible(self, y: Tensor, s: Time) -> Tensor:

@@ -4,7 +4,7 @@ Only the states at asked times are kept, from which going back starts afresh.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
-from sciode.solve.gradients import check_listed, check_undoing, learned, loose, only_once, pull, split
+from sciode.solve.adjoint import Direct
+from sciode.solve.gradients import apart, check_listed, check_undoing, learned, loose, only_once, pull
 from sciode.solve.loop import FixedLoop
-from sciode.solve.method import Method, Report
-from sciode.solve.replay import given_steps
+from sciode.solve.method import FixedRun, Method
+from sciode.solve.reversible import Reversible
+from sciode.solve.solution import Report
 from sciode.solve.step import At
 from sciode.solve.term import Term
 
@@ -69,17 +71,30 @@ class ReversibleAdjoint:
                 "ReversibleHeun, or Checkpointed with any solver"
             )
         check_undoing(method, term, y, times, _NAME)
-        run = given_steps(method, term, y, times)
+        run = _given_steps(method, term, y, times)
+        if run is None:  # the search for steps failed, and its report says how
+            base = method.solver.base if isinstance(method.solver, Reversible) else method.solver
+            return Direct().run(replace(method, solver=base), term, y, times)
         loop = run.loop
         if not (torch.is_grad_enabled() and len(loop.steps.sizes)):
             rows = [y, *run.states(y)]
             return rows, run.report(rows)
         check_listed(term, loop.at(0, y).times[0], y, _NAME)
         parameters, rates = learned(term, y)
-        parts, rebuild = split(y)
+        parts, rebuild = apart(y)
         flat = _Undo.apply(_Backward(loop, rebuild, parameters, rates), *parts, *parameters, *rates)
         rows = [y, *(rebuild(flat[i : i + len(parts)]) for i in range(0, len(flat), len(parts)))]
         return rows, run.report(rows)
+
+
+def _given_steps(method: Method, term: Term, y: State, times: Sequence[float]) -> FixedRun | None:
+    """Return the integration with its steps known; those of a coupled method are its base's."""
+    if method.controller is None or not isinstance(method.solver, Reversible):
+        return method.replayed(term, y, times)
+    found = replace(method, solver=method.solver.base).replayed(term, y, times)
+    if found is None:
+        return None
+    return FixedRun(FixedLoop(method.solver, term, found.loop.steps), times, found.found)
 
 
 class _Undo(torch.autograd.Function):
@@ -93,7 +108,7 @@ class _Undo(torch.autograd.Function):
         for first, last in zip(loop.steps.marks[:-1], loop.steps.marks[1:], strict=True):
             state, memory = loop.advance(state, memory, first, last)
             kept.append((state, memory))
-        saved, ctx.rebuild = split((y, kept, tensors))
+        saved, ctx.rebuild = apart((y, kept, tensors))
         ctx.save_for_backward(*saved)
         ctx.set_materialize_grads(False)
         ctx.way = way
@@ -129,7 +144,7 @@ class _Backward:
         loop, marks = self.loop, self.loop.steps.marks
         weights = _Weights(loop, self.rates)
         totals = [torch.zeros_like(p) for p in self.parameters]
-        cotangent = [torch.zeros_like(part) for part in split(kept[-1])[0]]
+        cotangent = [torch.zeros_like(part) for part in apart(kept[-1])[0]]
         for gap in reversed(range(len(kept))):
             state, memory = kept[gap]
             for i, row in enumerate(rows[gap]):
@@ -140,7 +155,7 @@ class _Backward:
                 cotangent = self._pull(index, (state, memory), cotangent, weights, totals)
         with torch.enable_grad():
             points = loose(leaves(y))
-            outputs = split(
+            outputs = apart(
                 (self.rebuild(points), loop.solver.start(loop.term, loop.at(0, y), self.rebuild(points)))
             )[0]
         found = pull(outputs, cotangent, [*points, *self.parameters])
@@ -151,13 +166,13 @@ class _Backward:
         self, index: int, before: Any, cotangent: list[Tensor], weights: "_Weights", totals: list[Tensor]
     ) -> list[Tensor]:
         """Differentiate one step, from the state before it."""
-        tensors, rebuild = split(before)
+        tensors, rebuild = apart(before)
         points = loose(tensors)
         y, memory = rebuild(points)
         plan, numbers = weights.of(index, y)
         with torch.enable_grad():
             after = self.loop.solver.step(self.loop.term, self.loop.at(index, y), y, memory, plan)
-        found = pull(split(after)[0], cotangent, [*points, *self.parameters, *numbers])
+        found = pull(apart(after)[0], cotangent, [*points, *self.parameters, *numbers])
         cut = len(points) + len(totals)
         _add(totals, found[len(points) : cut])
         weights.add(found[cut:])
@@ -187,7 +202,7 @@ class _Weights:
             self.flush()
             with torch.enable_grad():
                 plan = self.loop.solver.plan(self.loop.term.linear, key[0], y, key[1])
-            tensors, rebuild = split(plan)
+            tensors, rebuild = apart(plan, shared=True)
             self.key, self.recorded = key, [part for part in tensors if part.requires_grad]
             self.loose = loose(self.recorded)
             self.sums = [torch.zeros_like(part) for part in self.recorded]

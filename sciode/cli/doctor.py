@@ -10,7 +10,7 @@ import typer
 from sciode import __version__
 
 _EXTRAS = {
-    "bench": ("diffusers", "exponax", "torchdiffeq", "torchode"),
+    "bench": ("diffusers", "exponax", "torchode"),
     "data": ("dask", "zarr"),
     "explain": ("captum",),
     "graph": ("torch_geometric",),

@@ -3,6 +3,7 @@
 from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.api import Save, solve
+from sciode.solve.backends import TorchDiffEq, TorchSDE
 from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
 from sciode.solve.checkpointed import Checkpointed
@@ -54,6 +55,8 @@ __all__ = [
     "Steps",
     "Tableau",
     "Term",
+    "TorchDiffEq",
+    "TorchSDE",
     "classical",
     "phi",
     "scaled_phi",

@@ -10,6 +10,7 @@ from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves
 from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
+from sciode.solve.backends import Backend, TorchDiffEq, TorchSDE, refuse
 from sciode.solve.capture import Capture, Hook
 from sciode.solve.control import Controller
 from sciode.solve.events import Event
@@ -34,7 +35,7 @@ def solve(
     x0: State,
     t: Tensor | Sequence[float],
     *,
-    solver: Solver | None = None,
+    solver: Solver | Backend | None = None,
     dt: float | None = None,
     controller: Controller | None = None,
     adjoint: Adjoint = _DIRECT,
@@ -58,7 +59,7 @@ def solve(
     solver
         A method. The default with ``dt`` is ETDRK4 in Krogstad's form, which is the classical Runge--Kutta
         method for an equation without a linear part; with a controller it is Tsitouras 5(4), and Krogstad
-        4(3) beside a linear part.
+        4(3) beside a linear part. :class:`TorchDiffEq` and :class:`TorchSDE` hand the call to these libraries.
     dt
         Largest step, > 0, same unit. Each gap between asked times is cut into equal steps of at most
         ``dt``, so no asked time is interpolated; ``math.inf`` makes every gap one step.
@@ -100,18 +101,26 @@ def solve(
     (torch.Size([1, 2, 2]), True)
     """
     clock = _times(t)
-    if solver is not None:
-        check_kind(solver)
     _check_state(x0)
+    if isinstance(solver, TorchDiffEq | TorchSDE):
+        other = adjoint != _DIRECT
+        ours = {"controller": controller, "adjoint": other, "hooks": hooks, "capture": capture, "events": events}
+        refuse(solver, {**ours, "dense": dense})
+    elif solver is not None:
+        check_kind(solver)
     _check_asked(clock, x0, controller, events, dense)
     moments = term.chart.clock(clock)
-    if capture is not None and controller is not None:
-        raise InputError("capture= works on given steps: leave it out beside a controller, or give dt= alone")
-    step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
-    chosen = _chosen(solver, term, controller)
-    method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events))
     asked = moments if moments.dim() > 1 else moments.tolist()
-    rows, report = adjoint.run(method, term, term.chart.enter(x0, moments[..., 0]), asked)
+    start = term.chart.enter(x0, moments[..., 0])
+    if isinstance(solver, TorchDiffEq | TorchSDE):
+        rows, report = solver.integrate(term, start, moments.tolist(), None if dt is None else _step(dt, 2))
+    else:
+        if capture is not None and controller is not None:
+            raise InputError("capture= works on given steps: leave it out beside a controller, or give dt= alone")
+        step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
+        chosen = _chosen(solver, term, controller)
+        method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events))
+        rows, report = adjoint.run(method, term, start, asked)
     left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
     # The first row is x0 itself: a chart's round trip would change its last digits.
     y = (left or [x0])[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)

@@ -44,7 +44,20 @@ def _is_public_place(tree: ast.Module, node: ast.FunctionDef) -> bool:
     return any(node in owner.body for owner in owners)
 
 
-@pytest.mark.parametrize("name", ["runge_kutta.py", "loop.py", "chart.py", "term.py", "phi.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runge_kutta.py",
+        "srk.py",
+        "stochastic.py",
+        "exponential_euler.py",
+        "brownian.py",
+        "loop.py",
+        "chart.py",
+        "term.py",
+        "phi.py",
+    ],
+)
 def test_no_step_waits_for_the_device(name: str) -> None:
     """``.item()``, ``bool(tensor)`` and their like stop the queue of a GPU; they may stand in set-up code only."""
     allowed = {"__post_init__", "_cast", "_check_rate", "_moments", "scaled_phi", "_leaf_plan"}

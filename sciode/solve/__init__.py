@@ -1,23 +1,29 @@
 """The shared solver layer: every equation of the library is a :class:`Term`, and :func:`solve` integrates it."""
 
-from sciode.solve import tableaus
+from sciode.solve import stochastic_tableaus, tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.api import Save, solve
 from sciode.solve.backends import TorchDiffEq, TorchSDE
+from sciode.solve.brownian import BrownianTree
 from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
 from sciode.solve.checkpointed import Checkpointed
 from sciode.solve.control import Controller, Ladder, Pid
+from sciode.solve.driver import Coarse, Field, Generator, Path
 from sciode.solve.events import Event, Found
+from sciode.solve.exponential_euler import ExponentialEulerMaruyama
 from sciode.solve.loop import FixedLoop
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
 from sciode.solve.reversible import Reversible
 from sciode.solve.reversible_adjoint import ReversibleAdjoint
+from sciode.solve.reversible_heun import ReversibleHeun
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Solution, Stats, Status
+from sciode.solve.srk import StochasticRungeKutta
 from sciode.solve.step import At, Solver
 from sciode.solve.steps import Steps
+from sciode.solve.stochastic import EulerMaruyama, Milstein, StochasticHeun, by_difference, by_jvp
 from sciode.solve.tableau import Phi, Tableau, classical
 from sciode.solve.term import Diagonal, Drift, Term
 
@@ -25,9 +31,11 @@ __all__ = [
     "IDENTITY",
     "Adjoint",
     "At",
+    "BrownianTree",
     "Capture",
     "Chart",
     "Checkpointed",
+    "Coarse",
     "Compiled",
     "Controller",
     "Cosine",
@@ -35,17 +43,24 @@ __all__ = [
     "Diagonal",
     "Direct",
     "Drift",
+    "EulerMaruyama",
     "Event",
+    "ExponentialEulerMaruyama",
+    "Field",
     "FixedLoop",
     "Found",
     "Fourier",
+    "Generator",
     "Identity",
     "Ladder",
+    "Milstein",
     "Noise",
+    "Path",
     "Phi",
     "Pid",
     "Reversible",
     "ReversibleAdjoint",
+    "ReversibleHeun",
     "RungeKutta",
     "Save",
     "Solution",
@@ -53,13 +68,18 @@ __all__ = [
     "Stats",
     "Status",
     "Steps",
+    "StochasticHeun",
+    "StochasticRungeKutta",
     "Tableau",
     "Term",
     "TorchDiffEq",
     "TorchSDE",
+    "by_difference",
+    "by_jvp",
     "classical",
     "phi",
     "scaled_phi",
     "solve",
+    "stochastic_tableaus",
     "tableaus",
 ]

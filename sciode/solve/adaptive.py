@@ -79,7 +79,7 @@ class AdaptiveRun:
         self.pieces = Pieces(self.pair) if self.keep else None
         self.path: Any = None
         if self.term.noise is not None:
-            self.path = self.term.noise.path(y, self.times[0], self.times[-1])  # type: ignore[attr-defined]
+            self.path = self.term.noise.path(y, self.times[0], self.times[-1])
         self.s, self.y = self.times[0], self.pair.native(y)
         self.ratios = (1.0, 1.0, 1.0)
         self.nonfinite = 0

@@ -79,7 +79,7 @@ class EachRun:
             self.pair.keeps = inside
         path: Any = None
         if self.term.noise is not None:
-            path = self.term.noise.path(y, float(self.times.min()), float(self.times.max())).increment  # type: ignore[attr-defined]
+            path = self.term.noise.path(y, float(self.times.min()), float(self.times.max())).increment
         native = self.pair.native(y)
         at = At((self.times[:, 0],) * len(self.pair.nodes))
         size = self.pair.visible(native, at.times[0]).detach().abs()

@@ -11,8 +11,8 @@ from torch import Tensor
 from sciode.core.trees import split
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.capture import Capture, Chunk, Chunks, Hook, Unit
-from sciode.solve.noise import Increment
-from sciode.solve.step import At, Solver
+from sciode.solve.increment import Increment
+from sciode.solve.step import At, Solver, needs_of
 from sciode.solve.steps import Steps
 from sciode.solve.term import Term
 
@@ -74,7 +74,7 @@ class FixedLoop:
         if not self._sizes:
             return None
         if self.term.noise is not None:
-            self._noise = self.term.noise.source(y, self.steps, area=getattr(self.solver, "area", False))
+            self._noise = self.term.noise.source(y, self.steps, needs_of(self.solver, self.term))
         return self.solver.start(self._counted.checked(), self.at(0, y), y)
 
     def advance(self, y: State, memory: Any, first: int, last: int) -> tuple[State, Any]:

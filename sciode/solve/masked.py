@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sciode.solve.control import Controller, Measure
-from sciode.solve.noise import Increment
+from sciode.solve.increment import Increment
 from sciode.solve.pairs import Pair
 from sciode.solve.solution import Status
 from sciode.solve.step import At

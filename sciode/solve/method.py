@@ -22,6 +22,7 @@ from sciode.solve.packing import Packing
 from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Report, Stats, Status, finite
+from sciode.solve.step import needs_of
 from sciode.solve.steps import even
 from sciode.solve.term import Term
 
@@ -89,6 +90,8 @@ class Method:
         return AdaptiveRun(pair, self.controller, term, times, self.dt, self.hooks, keep, land)
 
     def _pair(self, term: Term, packing: Packing, y: State, watched: bool = False) -> Pair:
+        if term.noise is not None:
+            needs_of(self.solver, term)
         if not isinstance(self.solver, RungeKutta):
             if not hasattr(self.solver, "attempt"):
                 raise InputError(f"{type(self.solver).__name__} has no error estimate: give dt= and no controller")

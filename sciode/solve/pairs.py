@@ -250,6 +250,8 @@ class SolverPair:
 
     def start(self, at: At, y: State) -> Any:
         """Ask the solver."""
+        if self.term.noise is not None:
+            self.term.noise.checked().amplitude(at.times[0], y)
         return self.solver.start(self.term, at, y)
 
     def attempt(self, at: At, h: Any, y: State, memory: Any) -> Attempt:

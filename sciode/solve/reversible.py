@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves, like
-from sciode.solve.noise import Increment
+from sciode.solve.increment import Increment, Needs
 from sciode.solve.phi import phi
-from sciode.solve.step import At, Solver
+from sciode.solve.step import At, Solver, needs_of
 from sciode.solve.term import Diagonal, Term
 
 Flow: TypeAlias = tuple[Tensor, ...] | None
@@ -92,10 +92,9 @@ class Reversible:
         """0: weights depend on no earlier step."""
         return 0
 
-    @property
-    def area(self) -> bool:
-        """Whether the base asks for the space--time area of the path."""
-        return bool(getattr(self.base, "area", False))
+    def needs(self, term: Term) -> Needs:
+        """Ask the base."""
+        return needs_of(self.base, term)
 
     def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> Coupled:
         """Make the weights of steps h and -h."""

@@ -1,10 +1,11 @@
 """The seam between methods and loops: what a loop gives to a step, and what it takes back."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from sciode.core.errors import InputError
 from sciode.core.typing import State, Time
-from sciode.solve.noise import Increment
+from sciode.solve.increment import Increment, Needs
 from sciode.solve.term import Diagonal, Term
 
 
@@ -87,3 +88,22 @@ class AdaptiveSolver(Protocol):
         ``at.times`` are then ``[]`` or ``[b]``; ``at.noise`` is the path's increment over the step.
         """
         ...
+
+
+@runtime_checkable
+class Stochastic(Protocol):
+    """A method that takes noise."""
+
+    def needs(self, term: Term) -> Needs:
+        """Say what it needs of the path; raise :class:`InputError` for noise that it cannot take."""
+        ...
+
+
+def needs_of(solver: object, term: Term) -> Needs:
+    """Return what a solver needs of the noise path, or refuse a solver that would not see the noise."""
+    if not isinstance(solver, Stochastic):
+        raise InputError(
+            f"{type(solver).__name__} takes no noise; for a term with noise use EulerMaruyama, Milstein, "
+            "StochasticHeun, StochasticRungeKutta, ReversibleHeun or ExponentialEulerMaruyama"
+        )
+    return solver.needs(term)

@@ -120,4 +120,4 @@ class Term:
                     )
             return value
 
-        return replace(self, drift=drift)
+        return replace(self, drift=drift, noise=None if self.noise is None else self.noise.checked())

@@ -154,13 +154,14 @@ class Pid:
         """Return the size of each sample's next step."""
         a, b, c = self._powers(k)
         factor = ratios[0].clamp(min=1e-10).pow(a).mul(self.safety)
+        if not b and not c:  # a refused step then gets a smaller one by itself
+            return (h * factor.clamp(self.factor_min, self.factor_max)).clamp(max=self.dt_max)
         if b:
             factor = factor * ratios[1].pow(b)
         if c:
             factor = factor * ratios[2].pow(c)
         most = torch.where(ratios[0] <= 1.0, self.factor_max, self.safety)
-        h = h * torch.minimum(factor.clamp(min=self.factor_min), most)
-        return h if math.isinf(self.dt_max) else h.clamp(max=self.dt_max)
+        return (h * torch.minimum(factor.clamp(min=self.factor_min), most)).clamp(max=self.dt_max)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,9 @@ class Stepper:
         eps = torch.finfo(torch.float64).eps
         self.floor = (8.0 * eps * scale).clamp(min=max(controller.dt_min, 1e-300))
         self.dtype = measure.atol.dtype
+        # `where` makes a tensor of every number it is given, on the device, each time: make them once.
+        codes = (Status.OK, Status.MIN_STEP, Status.NON_FINITE)
+        self.codes = [torch.tensor(int(code), dtype=torch.int64, device=times.device) for code in codes]
 
     def advance(self, carry: Carry) -> tuple[Carry, Record]:
         """Try a step in every sample that runs; no wait for the device."""
@@ -139,8 +142,9 @@ class Stepper:
             done = landed & (goal == self.times.shape[1] - 1)
             goal = goal + (landed & ~done)
         dead = active & (h < self.floor) & ~landed
-        reason = torch.where(ratio >= _LARGE, int(Status.NON_FINITE), int(Status.MIN_STEP))
-        return torch.where(done, int(Status.OK), torch.where(dead, reason, carry.status)), goal
+        ok, small, lost = self.codes
+        reason = torch.where(ratio >= _LARGE, lost, small)
+        return torch.where(done, ok, torch.where(dead, reason, carry.status)), goal
 
 
 def _merge(mask: Tensor, new: Any, old: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -14,9 +15,11 @@ from sciode.pde import burgers, kuramoto_sivashinsky
 from sciode.solve import (
     Adjoint,
     Checkpointed,
+    Continuous,
     Diagonal,
     Direct,
     FixedLoop,
+    Pid,
     Reversible,
     ReversibleAdjoint,
     RungeKutta,
@@ -34,7 +37,7 @@ KROGSTAD4 = RungeKutta(tableaus.KROGSTAD4)
 TIMES = [0.0, 0.3, 1.0]
 
 Gradients = list[Tensor]
-Problem = Callable[[Solver, Adjoint], Gradients]
+Problem = Callable[..., Gradients]
 
 
 def network(width: int, seed: int = 0) -> nn.Module:
@@ -56,53 +59,56 @@ def loss_of_all_rows(y: State) -> Tensor:
     return total
 
 
-def gradients(term: Term, x0: State, inputs: Sequence[Tensor], solver: Solver, adjoint: Adjoint) -> Gradients:
-    y = solve(term, x0, TIMES, solver=solver, dt=0.05, adjoint=adjoint).y
+def gradients(
+    term: Term, x0: State, inputs: Sequence[Tensor], solver: Solver, adjoint: Adjoint, finer: int
+) -> Gradients:
+    y = solve(term, x0, TIMES, solver=solver, dt=0.05 / finer, adjoint=adjoint).y
     return list(torch.autograd.grad(loss_of_all_rows(y), inputs))
 
 
-def neural(solver: Solver, adjoint: Adjoint) -> Gradients:
+def neural(solver: Solver, adjoint: Adjoint, finer: int = 1) -> Gradients:
     net, x0 = network(3), normal(5, 3)
     parameters = tuple(net.parameters())
     term = Term(lambda s, y: net(y) * torch.cos(s), parameters=parameters)
-    return gradients(term, x0, [x0, *parameters], solver, adjoint)
+    return gradients(term, x0, [x0, *parameters], solver, adjoint, finer)
 
 
-def semilinear(solver: Solver, adjoint: Adjoint) -> Gradients:
+def semilinear(solver: Solver, adjoint: Adjoint, finer: int = 1) -> Gradients:
     net, x0 = network(3), normal(5, 3)
     rate = torch.tensor([-3.0, -1.0, 0.5], dtype=D, requires_grad=True)
     parameters = tuple(net.parameters())
     term = Term(lambda s, y: net(y), Diagonal(rate), parameters=parameters)
-    return gradients(term, x0, [x0, rate, *parameters], solver, adjoint)
+    return gradients(term, x0, [x0, rate, *parameters], solver, adjoint, finer)
 
 
-def oscillators(solver: Solver, adjoint: Adjoint) -> Gradients:
+def oscillators(solver: Solver, adjoint: Adjoint, finer: int = 1) -> Gradients:
     """Complex state, complex learned rates, and a drift that is not holomorphic."""
     x0 = normal(4, 3, dtype=torch.complex128)
     coupling = normal(3, 3, dtype=torch.complex128, seed=2)
     rate = torch.tensor([-1.0 + 2j, 0.3 - 1j, 2j], dtype=torch.complex128, requires_grad=True)
     term = Term(lambda s, y: 0.3 * y.conj() @ coupling + y.abs() * y.real, Diagonal(rate), parameters=(coupling,))
-    return gradients(term, x0, [x0, coupling, rate], solver, adjoint)
+    return gradients(term, x0, [x0, coupling, rate], solver, adjoint, finer)
 
 
-def burgers_in_fourier_space(solver: Solver, adjoint: Adjoint) -> Gradients:
+def burgers_in_fourier_space(solver: Solver, adjoint: Adjoint, finer: int = 1) -> Gradients:
     u0 = (torch.sin(2 * torch.pi * torch.arange(32, dtype=D) / 32)[None, None] + 0.5).requires_grad_()
-    y = solve(burgers(32, viscosity=5e-4), u0, [0.0, 0.1, 0.25], solver=solver, dt=0.01, adjoint=adjoint).y
+    y = solve(burgers(32, viscosity=5e-4), u0, [0.0, 0.1, 0.25], solver=solver, dt=0.01 / finer, adjoint=adjoint).y
     return list(torch.autograd.grad((y**3).mean() + (y[:, 1] ** 2).sum(), [u0]))
 
 
-def pair(solver: Solver, adjoint: Adjoint) -> Gradients:
+def pair(solver: Solver, adjoint: Adjoint, finer: int = 1) -> Gradients:
     """A tuple state with a rate for each part, one learned; a tensor that is no leaf among the parameters."""
     net, x0, v0 = network(2), normal(3, 2), normal(3, 2, seed=5)
     rate, source = torch.tensor(-0.7, dtype=D, requires_grad=True), normal(2, seed=7)
     force = 2.0 * source
     parameters = (*net.parameters(), force)
     term = Term(lambda s, y: (y[1].clone(), net(y[0]) + force), Diagonal((0.0, rate)), parameters=parameters)
-    return gradients(term, (x0, v0), [x0, v0, rate, source, *net.parameters()], solver, adjoint)
+    return gradients(term, (x0, v0), [x0, v0, rate, source, *net.parameters()], solver, adjoint, finer)
 
 
 PROBLEMS: list[Problem] = [neural, semilinear, oscillators, burgers_in_fourier_space, pair]
 SOLVERS: list[Solver] = [RK4, KROGSTAD4]
+ONCE: list[Adjoint] = [ReversibleAdjoint(), Continuous(), Continuous("backsolve")]
 
 
 def assert_same(got: Gradients, want: Gradients, tolerance: float) -> None:
@@ -122,6 +128,80 @@ def test_checkpoints_change_no_gradient(problem: Problem, solver: Solver, segmen
 def test_reversible_adjoint_is_exact(problem: Problem, base: Solver) -> None:
     solver = Reversible(base)
     assert_same(problem(solver, ReversibleAdjoint()), problem(solver, Direct()), 1e-12)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("resolve", ["stored", "backsolve"])
+def test_continuous_adjoint_converges_with_the_order_of_the_solver(
+    problem: Problem, solver: Solver, resolve: Literal["stored", "backsolve"]
+) -> None:
+    """Against the discrete gradient, which differs by what the forward solve itself errs: the order is common."""
+    coarse, fine = (
+        max(
+            ((a - b).abs().max() / b.abs().max()).item()
+            for a, b in zip(problem(solver, Continuous(resolve), n), problem(solver, Direct(), n), strict=True)
+        )
+        for n in (1, 2)
+    )
+    assert fine < 2e-4
+    assert coarse / fine > 2**3.5 or fine < 1e-10, (coarse, fine)
+
+
+def test_stored_states_carry_the_adjoint_through_stiff_equations() -> None:
+    """Rates of Kuramoto--Sivashinsky down to -6700: backward in time nothing of this could be integrated."""
+    x = 22.0 * torch.arange(64, dtype=D) / 64
+    u0 = (torch.cos(2 * torch.pi * x / 22) + 0.1 * torch.cos(6 * torch.pi * x / 22))[None, None].requires_grad_()
+
+    def gradient(adjoint: Adjoint, dt: float) -> Tensor:
+        term = kuramoto_sivashinsky(64, 22.0)
+        y = solve(term, u0, [0.0, 1.0, 4.0], solver=KROGSTAD4, dt=dt, adjoint=adjoint).y
+        return torch.autograd.grad((y**3).mean() + (y[:, 1] ** 2).mean(), u0)[0]
+
+    want = gradient(Direct(), 0.0125)
+    errors = errors_under_halving(lambda dt: gradient(Continuous(), dt), 0.2, want)
+    assert errors[-1] < 1e-5 * want.abs().max()
+    assert measured_order(errors) > 3.0, errors  # damped modes reduce the order 4 of the method
+
+
+def test_backsolve_tells_when_the_state_is_lost() -> None:
+    """A drift that damps, which no linear part tells: backward the state runs away."""
+    x0 = normal(2, 2)
+    y = solve(Term(lambda s, y: -30.0 * y), x0, [0.0, 1.0], solver=RK4, dt=0.05, adjoint=Continuous("backsolve")).y
+    with pytest.warns(RuntimeWarning, match="off by"):
+        torch.autograd.grad(y.sum(), x0)
+
+
+def test_steps_and_solver_of_the_way_back_may_differ() -> None:
+    net, x0 = network(3), normal(5, 3)
+    parameters = tuple(net.parameters())
+    term = Term(net_of(net), parameters=parameters)
+    want = gradients(term, x0, [x0, *parameters], RK4, Direct(), 1)
+    for resolve in ("stored", "backsolve"):
+        way = Continuous(resolve, solver=RungeKutta(tableaus.DOPRI5), dt=0.1)  # type: ignore[arg-type]
+        assert_same(gradients(term, x0, [x0, *parameters], RK4, way, 1), want, 1e-5)
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Continuous(), Continuous("backsolve"), ReversibleAdjoint()])
+@pytest.mark.parametrize("linear", [False, True])
+def test_step_control(adjoint: Adjoint, linear: bool) -> None:
+    """Each takes the accepted steps again; the gradient is as good as the tolerance."""
+    net, x0 = network(3), normal(5, 3)
+    parameters = tuple(net.parameters())
+    rate = Diagonal(torch.tensor([-0.5, 0.2, 0.0], dtype=D)) if linear else None
+    term = Term(net_of(net), rate, parameters=parameters)
+    table = tableaus.KROGSTAD43 if linear else tableaus.DOPRI5
+    base = RungeKutta(table)
+    solver = Reversible(base) if isinstance(adjoint, ReversibleAdjoint) else base
+    inputs = [x0, *parameters]
+
+    def gradient(solver: Solver, adjoint: Adjoint, **steps: object) -> Gradients:
+        y = solve(term, x0, TIMES, solver=solver, adjoint=adjoint, **steps).y  # type: ignore[arg-type]
+        return list(torch.autograd.grad(loss_of_all_rows(y), inputs))
+
+    want = gradient(base, Direct(), dt=1e-2)
+    got = gradient(solver, adjoint, controller=Pid(rtol=1e-8, atol=1e-10))
+    assert_same(got, want, 1e-5 if isinstance(adjoint, ReversibleAdjoint) else 1e-6)
 
 
 @pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), ReversibleAdjoint()])
@@ -151,7 +231,7 @@ def test_second_derivatives(adjoint: Adjoint) -> None:
     assert torch.autograd.gradgradcheck(end, (normal(2, 2), weight))
 
 
-@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+@pytest.mark.parametrize("adjoint", ONCE)
 @pytest.mark.parametrize("power", [1, 2])
 def test_second_derivatives_are_refused_where_there_are_none(adjoint: Adjoint, power: int) -> None:
     """With a plain sum (power 1) the cotangent has no gradient: then autograd's own guard is silent."""
@@ -162,7 +242,7 @@ def test_second_derivatives_are_refused_where_there_are_none(adjoint: Adjoint, p
         torch.autograd.grad((first**2).sum() + (x0**2).sum(), x0)
 
 
-@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+@pytest.mark.parametrize("adjoint", ONCE)
 def test_a_tensor_that_is_not_listed_is_refused(adjoint: Adjoint) -> None:
     net = network(2)
     some = tuple(net.parameters())[:2]
@@ -182,7 +262,7 @@ def test_a_solver_that_cannot_undo_is_refused() -> None:
         solve(Term(lambda s, y: y), normal(1, 2), TIMES, dt=0.1, adjoint=ReversibleAdjoint())
 
 
-@pytest.mark.parametrize("adjoint", [ReversibleAdjoint()])
+@pytest.mark.parametrize("adjoint", [ReversibleAdjoint(), Continuous("backsolve")])
 def test_damped_equations_are_not_undone(adjoint: Adjoint) -> None:
     u0 = torch.zeros(1, 1, 64, dtype=D)
     with pytest.raises(InputError, match=f"{type(adjoint).__name__}.*multiplies errors by"):
@@ -197,7 +277,7 @@ def test_segments_are_whole_numbers(segment: object) -> None:
         Checkpointed(segment)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), ReversibleAdjoint()])
+@pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), *ONCE])
 @pytest.mark.parametrize("backward", [True, False])
 def test_nothing_outlives_the_gradient(adjoint: Adjoint, backward: bool) -> None:
     """A cycle between a result and its graph would keep every state until the collector runs."""
@@ -208,8 +288,7 @@ def test_nothing_outlives_the_gradient(adjoint: Adjoint, backward: bool) -> None
         seen.extend(StorageWeakRef(part.untyped_storage()) for part in (y, slope))
         return slope
 
-    solver = Reversible(RK4) if isinstance(adjoint, ReversibleAdjoint) else RK4
-    x0 = normal(2, 2)
+    solver, x0 = Reversible(RK4), normal(2, 2)
     gc.collect()
     gc.disable()
     try:

@@ -13,6 +13,7 @@ from sciode.solve.control import Controller, Ladder, Pid
 from sciode.solve.driver import Coarse, Field, Generator, Path
 from sciode.solve.events import Event, Found
 from sciode.solve.exponential_euler import ExponentialEulerMaruyama
+from sciode.solve.fractional import Fractional, fractional
 from sciode.solve.loop import FixedLoop
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
@@ -52,6 +53,7 @@ __all__ = [
     "FixedLoop",
     "Found",
     "Fourier",
+    "Fractional",
     "Generator",
     "Identity",
     "Ladder",
@@ -79,6 +81,7 @@ __all__ = [
     "by_difference",
     "by_jvp",
     "classical",
+    "fractional",
     "phi",
     "scaled_phi",
     "solve",

@@ -5,21 +5,17 @@ Symbols: ``s`` times of the stages, ``h`` step, ``y`` state, ``k`` slopes N(s, y
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves, like
-from sciode.solve.phi import phi, scaled_phi
+from sciode.solve.phi import phi
 from sciode.solve.step import At
-from sciode.solve.tableau import Entry, Tableau, number
+from sciode.solve.tableau import Entry, Tableau
 from sciode.solve.term import Diagonal, Term
-
-Weight: TypeAlias = float | complex | Tensor
-Row: TypeAlias = tuple[tuple[Weight, tuple[int, ...]], ...]
-"""A linear combination of slopes: pairs (weight, the slopes that share it)."""
+from sciode.solve.weights import Row, Weight, at_rest, carried, cast, check_rate, combine, entry_weight
 
 
 class Plan(NamedTuple):
@@ -79,11 +75,11 @@ class RungeKutta:
         return tuple(self._leaf_plan(r, h, part) for r, part in zip(linear.rates(len(parts)), parts, strict=True))
 
     def _leaf_plan(self, rate: Tensor | None, h: float, y: Tensor) -> Plan:
-        _check_rate(rate, y)
+        check_rate(rate, y)
         paired = rate is not None and y.is_complex() and not rate.is_complex() and rate.dim() > 0
 
-        def cast(value: Tensor) -> Weight:
-            return _cast(value[..., None].expand(*value.shape, 2) if paired else value, y, paired)
+        def settle(value: Tensor) -> Weight:
+            return cast(value[..., None].expand(*value.shape, 2) if paired else value, y, paired)
 
         known: dict[object, Weight] = {}  # equal entries share one tensor
 
@@ -91,12 +87,12 @@ class RungeKutta:
             if rate is None or node == 0.0:
                 return None
             if node not in known:
-                known[node] = cast(phi(0, (node * h) * rate))
+                known[node] = settle(phi(0, (node * h) * rate))
             return known[node]
 
         def weight(entry: Entry) -> Weight:
             if entry not in known:
-                known[entry] = _number(entry, h) if rate is None else cast(_sum(entry, rate, h))
+                known[entry] = at_rest(entry, h) if rate is None else settle(entry_weight(entry, rate, h))
             return known[entry]
 
         def row(entries: Sequence[Entry]) -> Row:
@@ -116,11 +112,11 @@ class RungeKutta:
     def step(self, term: Term, at: At, y: State, memory: None, plan: tuple[Plan, ...]) -> tuple[State, None]:
         """Advance ``y`` by the step that ``plan`` was made for."""
         parts = [_view(part, leaf) for part, leaf in zip(leaves(y), plan, strict=True)]
-        carried = [_carried(leaf.carry, part) for leaf, part in zip(plan, parts, strict=True)]
+        flown = [carried(leaf.carry, part) for leaf, part in zip(plan, parts, strict=True)]
         slopes: list[list[Tensor]] = [[] for _ in plan]
         last = len(plan[0].rows) - 1
         for stage in range(last + 1):
-            point = like(y, tuple(_point(leaf, stage, carried[i], slopes[i]) for i, leaf in enumerate(plan)))
+            point = like(y, tuple(_point(leaf, stage, flown[i], slopes[i]) for i, leaf in enumerate(plan)))
             if stage == last:
                 break
             for k, leaf, known in zip(leaves(term.drift(at.times[stage], point)), plan, slopes, strict=True):
@@ -132,73 +128,6 @@ def _view(part: Tensor, plan: Plan) -> Tensor:
     return torch.view_as_real(part.resolve_conj()) if plan.paired else part
 
 
-def _point(plan: Plan, stage: int, carried: list[Tensor], slopes: list[Tensor]) -> Tensor:
-    value = _combine(carried[stage], plan.rows[stage], slopes)
+def _point(plan: Plan, stage: int, flown: list[Tensor], slopes: list[Tensor]) -> Tensor:
+    value = combine(flown[stage], plan.rows[stage], slopes)
     return torch.view_as_complex(value) if plan.paired else value
-
-
-def _check_rate(rate: Tensor | None, y: Tensor) -> None:
-    if rate is None:
-        return
-    if rate.is_complex() and not y.is_complex():
-        raise InputError(
-            "a complex linear part needs a complex state: solve in a Fourier chart, or pass complex x0"
-        )
-    try:
-        fits = torch.broadcast_shapes(rate.shape, y.shape) == y.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise InputError(f"the linear part {list(rate.shape)} does not broadcast to the state {list(y.shape)}")
-
-
-def _number(entry: Entry, h: float) -> float:
-    # At L = 0 phi_k is 1/k!; one number per entry keeps the classical methods at their classical cost.
-    return h * number(entry)
-
-
-def _sum(entry: Entry, rate: Tensor, h: float) -> Tensor:
-    first, *others = entry
-    total = first.weight * scaled_phi(first.order, first.scale, rate, h)
-    for part in others:
-        total = total + part.weight * scaled_phi(part.order, part.scale, rate, h)
-    return total
-
-
-def _cast(weight: Tensor, y: Tensor, paired: bool) -> Weight:
-    if weight.dim() == 0 and not weight.requires_grad:
-        return weight.item()  # on the host, once per solve: a number is cheaper in the loop than a tensor
-    dtype = y.real.dtype if paired else y.dtype
-    # A strongly damped mode has a weight near the smallest number there is, and denormal arithmetic is slow:
-    # what is below the square root of that (1e-19 in float32) changes no digit of the sum it enters.
-    weight = torch.where(weight.abs() < torch.finfo(dtype).tiny ** 0.5, torch.zeros_like(weight), weight)
-    return weight.to(device=y.device, dtype=dtype).contiguous()
-
-
-def _carried(carry: tuple[Weight | None, ...], y: Tensor) -> list[Tensor]:
-    # `is`, not `id`: a compiler of this step would tie what it makes to the one tensor it saw.
-    products: list[Tensor] = []
-    for index, weight in enumerate(carry):
-        first = next((i for i in range(index) if carry[i] is weight), None)
-        if first is not None:
-            products.append(products[first])
-        else:
-            products.append(y if weight is None else y * weight)
-    return products
-
-
-def _combine(base: Tensor, row: Row, slopes: list[Tensor]) -> Tensor:
-    """Return base + sum of weight * slopes. In place only on what was made here, which autograd allows."""
-    fresh = False
-    for weight, indices in row:
-        if not isinstance(weight, Tensor):
-            for index in indices:
-                base = base.add_(slopes[index], alpha=weight) if fresh else base.add(slopes[index], alpha=weight)
-                fresh = True
-            continue
-        k = slopes[indices[0]]
-        for index in indices[1:]:
-            k = k + slopes[index]
-        base = base.addcmul_(weight, k) if fresh else base.addcmul(weight, k)
-        fresh = True
-    return base

@@ -8,6 +8,7 @@ from sciode.solve.brownian import BrownianTree
 from sciode.solve.capture import Capture, Compiled, CudaGraph
 from sciode.solve.chart import IDENTITY, Chart, Cosine, Fourier, Identity
 from sciode.solve.checkpointed import Checkpointed
+from sciode.solve.compiled_run import CompiledLoop
 from sciode.solve.continuous import Continuous
 from sciode.solve.control import Controller, Ladder, Pid
 from sciode.solve.driver import Coarse, Field, Generator, Path
@@ -39,6 +40,7 @@ __all__ = [
     "Checkpointed",
     "Coarse",
     "Compiled",
+    "CompiledLoop",
     "Continuous",
     "Controller",
     "Cosine",

@@ -12,6 +12,7 @@ from sciode.solve import tableaus
 from sciode.solve.adjoint import Adjoint, Direct
 from sciode.solve.backends import Backend, TorchDiffEq, TorchSDE, refuse
 from sciode.solve.capture import Capture, Hook
+from sciode.solve.compiled_run import CompiledLoop
 from sciode.solve.control import Controller
 from sciode.solve.events import Event
 from sciode.solve.method import Method, check_kind
@@ -40,7 +41,7 @@ def solve(
     controller: Controller | None = None,
     adjoint: Adjoint = _DIRECT,
     hooks: Sequence[Hook] = (),
-    capture: Capture | None = None,
+    capture: Capture | CompiledLoop | None = None,
     save: Save = Save.AT,
     dense: bool = False,
     events: Sequence[Event] = (),
@@ -115,8 +116,6 @@ def solve(
     if isinstance(solver, TorchDiffEq | TorchSDE):
         rows, report = solver.integrate(term, start, moments.tolist(), None if dt is None else _step(dt, 2))
     else:
-        if capture is not None and controller is not None:
-            raise InputError("capture= works on given steps: leave it out beside a controller, or give dt= alone")
         step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
         chosen = _chosen(solver, term, controller)
         method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events))

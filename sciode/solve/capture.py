@@ -119,7 +119,7 @@ class Compiled:
     steps: int = 8
     backend: str = "inductor"
     mode: str | None = None
-    _units: dict[Hashable, Unit] = field(default_factory=dict, repr=False, compare=False)
+    units: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
@@ -139,7 +139,8 @@ class Compiled:
             )
             return compiled
 
-        return _kept(self._units, (chunk.key(), _look(sample)), make)
+        unit: Unit = kept(self.units, (chunk.key(), _look(sample)), make)
+        return unit
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class CudaGraph:
 
     steps: int = 8
     warmups: int = 3
-    _units: dict[Hashable, Unit] = field(default_factory=dict, repr=False, compare=False)
+    units: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_steps(self.steps)
@@ -184,7 +185,8 @@ class CudaGraph:
     def unit(self, chunk: Chunk, sample: Any) -> Unit:
         """Return the chunk as a graph that is recorded at its first call."""
         key = (chunk.key(), _look(sample))
-        return _kept(self._units, key, lambda: _Graph(chunk.function(), self.warmups))
+        unit: Unit = kept(self.units, key, lambda: _Graph(chunk.function(), self.warmups))
+        return unit
 
 
 class _Graph:
@@ -270,7 +272,8 @@ def _frozen(skeleton: Any) -> Hashable:
     return skeleton if isinstance(skeleton, Hashable) else id(skeleton)
 
 
-def _kept(units: dict[Hashable, Unit], key: Hashable, make: Callable[[], Unit]) -> Unit:
+def kept(units: dict[Hashable, Any], key: Hashable, make: Callable[[], Any]) -> Any:
+    """Return the unit of a key, made if it is not there yet; the oldest goes when there are many."""
     # A unit holds the objects whose identities stand in its key, so none of these numbers is given out again.
     if key not in units:
         if len(units) == _KEPT:

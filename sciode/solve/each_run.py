@@ -13,7 +13,7 @@ from sciode.solve.control import Controller, Measure
 from sciode.solve.events import Event, Watch
 from sciode.solve.first_step import guess
 from sciode.solve.loop import Hook, counted
-from sciode.solve.masked import RUNNING, Carry, Record, Stepper
+from sciode.solve.masked import RUNNING, Carry, Frame, Record, Stepper, begin
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import PackedPair, Pair
 from sciode.solve.pieces import Pieces
@@ -59,7 +59,7 @@ class EachRun:
         while running:
             records = []
             for _ in range(block):
-                carry, record = self.stepper.advance(carry)
+                carry, record = self.stepper.advance(carry, self.frame)
                 records.append(record)
             carry, running = self._look(carry, records)
         self.carry = carry
@@ -84,23 +84,14 @@ class EachRun:
         at = At((self.times[:, 0],) * len(self.pair.nodes))
         size = self.pair.visible(native, at.times[0]).detach().abs()
         measure = Measure(self.controller, Packing(self.term.chart.leave(y, at.times[0])), size)
-        self.stepper = Stepper(self.pair, self.controller, measure, self.times, land, path)
+        self.stepper = Stepper(self.pair, self.controller, measure, land, path)
+        self.frame = Frame.of(self.times, self.controller.dt_min)
         slope = self.term.checked().drift(at.times[0], y)
-        sign = self.stepper.sign
+        sign = self.frame.sign
         first = guess(self.term, self.pair, measure, at.times[0], native, slope, sign, False)
         self.pieces = Pieces(self.pair) if self.keep else None
         self.watch = Watch(self.events, self.term, self.pair, at.times[0], native) if self.events else None
-        return self._carry(native, self.pair.start(at, native), size, first)
-
-    def _carry(self, y: Any, memory: Any, size: Tensor, first: Tensor) -> Carry:
-        span = (self.times[:, -1] - self.times[:, 0]).abs()
-        if self.dt is not None:
-            first = torch.where(first.isnan(), first, self.dt)
-        zero = torch.zeros_like(span, dtype=torch.int64)
-        one = torch.ones_like(span)
-        status = torch.where(first.isnan(), int(Status.NON_FINITE), RUNNING).to(torch.int64)
-        h = self.controller.first(first.nan_to_num(nan=1.0), span)
-        return Carry(self.times[:, 0], h, y, memory, size, (one, one), status, zero + 1, zero, zero)
+        return begin(self.frame, self.controller, native, self.pair.start(at, native), size, first, self.dt)
 
     def _look(self, carry: Carry, records: list[Record]) -> tuple[Carry, bool]:
         """Fill in the asked times that were passed, look at events, and say whether any sample still runs."""
@@ -120,7 +111,7 @@ class EachRun:
         start = torch.stack([r.start for r in records], dim=1)
         size = torch.stack([r.size for r in records], dim=1)
         until = torch.stack([r.until for r in records], dim=1)
-        sign = self.stepper.sign[:, None]
+        sign = self.frame.sign[:, None]
         clock = (self.inner * sign).contiguous()
         first = torch.searchsorted(clock, (start * sign).contiguous(), right=True)
         last = torch.searchsorted(clock, ((start + until) * sign).contiguous(), right=True)

@@ -51,42 +51,71 @@ class Record(NamedTuple):
     landed: Tensor
 
 
+class Frame(NamedTuple):
+    """What stays the same: the asked times ``[b, k]``, the direction, the smallest step."""
+
+    times: Tensor
+    sign: Tensor
+    floor: Tensor
+
+    @classmethod
+    def of(cls, times: Tensor, dt_min: float) -> "Frame":
+        """Make the frame of asked times."""
+        sign = torch.where(times[:, -1] < times[:, 0], -1.0, 1.0).to(torch.float64)
+        scale = torch.maximum(times[:, 0].abs(), times[:, -1].abs())
+        floor = (8.0 * torch.finfo(torch.float64).eps * scale).clamp(min=max(dt_min, 1e-300))
+        return cls(times, sign, floor)
+
+
+def begin(
+    frame: Frame, controller: Controller, y: Any, memory: Any, size: Tensor, first: Tensor, dt: float | None
+) -> Carry:
+    """Return the carry before the first step; a first step of NaN marks a sample whose slope is not finite."""
+    span = (frame.times[:, -1] - frame.times[:, 0]).abs()
+    if dt is not None:
+        first = torch.where(first.isnan(), first, dt)
+    zero, one = torch.zeros_like(span, dtype=torch.int64), torch.ones_like(span)
+    status = torch.where(first.isnan(), int(Status.NON_FINITE), RUNNING).to(torch.int64)
+    h = controller.first(first.nan_to_num(nan=1.0), span)
+    return Carry(frame.times[:, 0], h, y, memory, size, (one, one), status, zero + 1, zero, zero)
+
+
 class Stepper:
-    """One step for each sample, as a function of :class:`Carry` alone."""
+    """One step for each sample, as a function of :class:`Carry` and :class:`Frame` alone.
+
+    ``land`` ends steps on the asked times; ``pause`` also lets a sample rest there. ``shared`` gives all samples
+    the step of the most demanding one; the drift's time is then a number again.
+    """
 
     def __init__(
         self,
         pair: Pair,
         controller: Controller,
         measure: Measure,
-        times: Tensor,
-        land: bool,
-        path: Callable[[Tensor, Tensor], Increment] | None,
+        land: bool = False,
+        path: Callable[[Tensor, Tensor], Increment] | None = None,
         shared: bool = False,
+        pause: bool = False,
     ) -> None:
         self.pair, self.controller, self.measure = pair, controller, measure
-        self.times, self.land, self.path, self.shared = times, land, path, shared
-        self.sign = torch.where(times[:, -1] < times[:, 0], -1.0, 1.0).to(torch.float64)
-        self.start, self.end = times[:, 0], times[:, -1]
-        self.nodes = torch.tensor(pair.nodes, dtype=torch.float64, device=times.device)[:, None]
-        scale = torch.maximum(self.start.abs(), self.end.abs())
-        eps = torch.finfo(torch.float64).eps
-        self.floor = (8.0 * eps * scale).clamp(min=max(controller.dt_min, 1e-300))
+        self.land, self.path, self.shared, self.pause = land, path, shared, pause
         self.dtype = measure.atol.dtype
         # `where` makes a tensor of every number it is given, on the device, each time: make them once.
         codes = (Status.OK, Status.MIN_STEP, Status.NON_FINITE)
-        self.codes = [torch.tensor(int(code), dtype=torch.int64, device=times.device) for code in codes]
+        self.codes = [torch.tensor(int(code), dtype=torch.int64, device=measure.atol.device) for code in codes]
+        self.nodes = torch.tensor(pair.nodes, dtype=torch.float64, device=measure.atol.device)[:, None]
 
-    def advance(self, carry: Carry) -> tuple[Carry, Record]:
+    def advance(self, carry: Carry, frame: Frame) -> tuple[Carry, Record]:
         """Try a step in every sample that runs; no wait for the device."""
-        target = self.times.gather(1, carry.goal[:, None])[:, 0] if self.land else self.end
+        target = frame.times.gather(1, carry.goal[:, None])[:, 0] if self.land else frame.times[:, -1]
         rest = (target - carry.s).abs()
         active = carry.status == RUNNING
         hits = carry.h * _STRETCH >= rest
         size = torch.where(hits, rest, carry.h) * active
-        step = size * self.sign
+        step = size * frame.sign
         noise = None if self.path is None else self.path(carry.s, carry.s + step)
-        at = At(torch.addcmul(carry.s, self.nodes, step).unbind(), noise)
+        moments = torch.addcmul(carry.s, self.nodes, step)
+        at = At((moments[:, 0] if self.shared else moments).unbind(), noise)
         attempt = self.pair.attempt(at, step.to(self.dtype)[:, None], carry.y, carry.memory)
         with torch.no_grad():
             new_size = self.pair.visible(attempt.y, at.times[-1]).detach().abs()
@@ -97,8 +126,8 @@ class Stepper:
             ratio, limit = self._within(ratio, size, attempt.stiffness)
             fits = ratio <= 1.0
             accept = fits & active
-            h = self._next(carry, ratio, size, hits, fits, limit)
-            status, goal = self._status(carry, ratio, h, active, accept & hits)
+            h = self._next(carry, frame, ratio, size, hits, fits, limit)
+            status, goal = self._status(carry, frame, ratio, h, active, accept & hits)
         s = torch.where(accept, torch.where(hits, target, carry.s + step), carry.s)
         new = Carry(
             s,
@@ -123,10 +152,19 @@ class Stepper:
         return torch.where((size > limit) & (ratio <= 1.0), 2.0, ratio), _EDGE * limit
 
     def _next(
-        self, carry: Carry, ratio: Tensor, size: Tensor, hits: Tensor, fits: Tensor, limit: Tensor | None
+        self,
+        carry: Carry,
+        frame: Frame,
+        ratio: Tensor,
+        size: Tensor,
+        hits: Tensor,
+        fits: Tensor,
+        limit: Tensor | None,
     ) -> Tensor:
-        covered = (carry.s - self.start).abs() if self.controller.needs_position else carry.s
-        position = torch.where(fits, covered + size, covered) if self.controller.needs_position else covered
+        position = carry.s
+        if self.controller.needs_position:
+            covered = (carry.s - frame.times[:, 0]).abs()
+            position = torch.where(fits, covered + size, covered)
         h = self.controller.next_each(size, (ratio, *carry.ratios), self.pair.error_order + 1, position)
         if self.land:
             # A step cut short to meet a time says nothing against the longer one before it.
@@ -134,14 +172,14 @@ class Stepper:
         return h if limit is None else torch.minimum(h, limit)
 
     def _status(
-        self, carry: Carry, ratio: Tensor, h: Tensor, active: Tensor, landed: Tensor
+        self, carry: Carry, frame: Frame, ratio: Tensor, h: Tensor, active: Tensor, landed: Tensor
     ) -> tuple[Tensor, Tensor]:
         goal = carry.goal
         done = landed
-        if self.land:
-            done = landed & (goal == self.times.shape[1] - 1)
+        if self.land and not self.pause:
+            done = landed & (goal == frame.times.shape[1] - 1)
             goal = goal + (landed & ~done)
-        dead = active & (h < self.floor) & ~landed
+        dead = active & (h < frame.floor) & ~landed
         ok, small, lost = self.codes
         reason = torch.where(ratio >= _LARGE, lost, small)
         return torch.where(done, ok, torch.where(dead, reason, carry.status)), goal

@@ -11,8 +11,9 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
 from sciode.solve.adaptive import AdaptiveRun
-from sciode.solve.capture import Capture, Hook
+from sciode.solve.capture import Hook
 from sciode.solve.chart import IDENTITY
+from sciode.solve.compiled_run import CompiledRun
 from sciode.solve.control import Controller
 from sciode.solve.each_run import EachRun
 from sciode.solve.events import Event
@@ -48,11 +49,15 @@ class Method:
     hooks: tuple[Hook, ...] = ()
     controller: Controller | None = None
     dense: bool = False
-    capture: Capture | None = None
+    capture: Any = None  # Capture on given steps; Compiled or CompiledLoop under a controller
     events: tuple[Event, ...] = ()
 
     def run(self, term: Term, times: Sequence[float] | Tensor) -> Run:
         """Prepare to integrate ``term`` to the asked ``times`` (of the chart's clock)."""
+        if self.controller is not None and self.capture is not None:
+            if self.events or self.dense or self.hooks or term.noise is not None:
+                raise InputError("capture under step control takes no events, dense output, hooks or noise")
+            return CompiledRun(self._pair, self.controller, term, list(times), self.dt, self.capture)
         if self.controller is not None and (self.controller.per_sample or self.events):
             clock = torch.as_tensor(times, dtype=torch.float64)
             clock = clock[None] if clock.dim() == 1 else clock

@@ -119,6 +119,7 @@ class PackedPair:
         self.update_table = torch.tensor(self.update, dtype=example.dtype, device=example.device)
         self.error_table = torch.tensor(self.error, dtype=example.dtype, device=example.device)
         self.buffer: Tensor | None = None
+        self.functional = False  # for a compiler
         self.keeps = False  # whether slopes are read after the next step has begun
 
     def native(self, y: State) -> Tensor:
@@ -144,6 +145,8 @@ class PackedPair:
     def attempt(self, at: At, h: Any, y: Tensor, memory: Tensor | None) -> Attempt:
         """Try a step."""
         first = self.slope(at.times[0], y) if memory is None else memory
+        if self.functional:
+            return self._functional(at, h, y, first)
         if self.watched or (torch.is_grad_enabled() and (first.requires_grad or y.requires_grad)):
             return self._recorded(at, h, y, first)
         return self._in_place(at, h, y, first)
@@ -162,6 +165,25 @@ class PackedPair:
             point = torch.addmv(y.view(-1), flat.t(), self.update_table).view(y.shape)
         error = torch.mv(flat.t(), self.error_table).view(y.shape)
         return Attempt(point, error, slope if self.last_is_update else None, self.buffer)
+
+    def _functional(self, at: At, h: Tensor, y: Tensor, first: Tensor) -> Attempt:
+        """The same without buffers or nodes of its own, for a compiler to fuse."""
+
+        def point(row: tuple[float, ...]) -> Tensor:
+            return y + sum(w * k for w, k in zip(row, slopes, strict=False) if w)
+
+        slope, slopes, last, before = first, [first * h], y, y
+        for i in range(1, len(self.nodes)):
+            before, last = last, point(self.rows[i])
+            slope = self.slope(at.times[i], last)
+            slopes.append(slope * h)
+        stiffness = None
+        if torch.is_grad_enabled():
+            stiffness = _stiffness((last - before).detach(), (slopes[-1] - slopes[-2]).detach(), h)
+        last = last if self.last_is_update else point(self.update)
+        parts = [w * k for w, k in zip(self.error, slopes, strict=True) if w]
+        error = sum(parts[1:], parts[0]).detach()
+        return Attempt(last, error, slope if self.last_is_update else None, None, stiffness)
 
     def _recorded(self, at: At, h: Any, y: Tensor, first: Tensor) -> Attempt:
         scale = h if isinstance(h, Tensor) else 1.0

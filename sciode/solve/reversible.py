@@ -93,8 +93,20 @@ class Reversible:
         return 0
 
     def needs(self, term: Term) -> Needs:
-        """Ask the base."""
-        return needs_of(self.base, term)
+        """Return what the base asks of the path; refuse noise that cannot be run backward."""
+        noise = term.noise
+        if noise is not None and noise.calculus == "ito" and noise.kind != "additive":
+            raise InputError(
+                "Reversible steps back along the noise, which the Ito calculus of multiplicative noise does not "
+                "allow: state the equation in the Stratonovich calculus (Noise(calculus='stratonovich'))"
+            )
+        needs = needs_of(self.base, term)
+        if needs.rates is not None:
+            raise InputError(
+                "Reversible takes no method with exact Ornstein-Uhlenbeck increments, which run one way: use "
+                "StochasticHeun"
+            )
+        return needs
 
     def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> Coupled:
         """Make the weights of steps h and -h."""
@@ -109,12 +121,6 @@ class Reversible:
 
     def start(self, term: Term, at: At, y: State) -> State:
         """The second copy starts where the first does."""
-        noise = term.noise
-        if noise is not None and noise.calculus == "ito" and noise.kind != "additive":
-            raise InputError(
-                "Reversible steps back along the noise, which the Ito calculus of multiplicative noise does not "
-                "allow: state the equation in the Stratonovich calculus (Noise(calculus='stratonovich'))"
-            )
         return y
 
     def step(self, term: Term, at: At, y: State, memory: State, plan: Coupled) -> tuple[State, State]:

@@ -158,8 +158,10 @@ class _Backward:
             outputs = apart(
                 (self.rebuild(points), loop.solver.start(loop.term, loop.at(0, y), self.rebuild(points)))
             )[0]
-        found = pull(outputs, cotangent, [*points, *self.parameters])
-        _add(totals, found[len(points) :])
+        found = pull(outputs, cotangent, [*points, *self.parameters, *self.rates])
+        cut = len(points) + len(totals)
+        _add(totals, found[len(points) : cut])
+        weights.to_rates(found[cut:])
         return [*found[: len(points)], *totals, *weights.gradients()]
 
     def _pull(
@@ -172,10 +174,11 @@ class _Backward:
         plan, numbers = weights.of(index, y)
         with torch.enable_grad():
             after = self.loop.solver.step(self.loop.term, self.loop.at(index, y), y, memory, plan)
-        found = pull(apart(after)[0], cotangent, [*points, *self.parameters, *numbers])
+        found = pull(apart(after)[0], cotangent, [*points, *self.parameters, *self.rates, *numbers])
         cut = len(points) + len(totals)
         _add(totals, found[len(points) : cut])
-        weights.add(found[cut:])
+        weights.to_rates(found[cut : cut + len(self.rates)])
+        weights.add(found[cut + len(self.rates) :])
         return found[: len(points)]
 
 
@@ -213,6 +216,10 @@ class _Weights:
     def add(self, grads: Sequence[Tensor]) -> None:
         """Add one step's gradients."""
         _add(self.sums, grads)
+
+    def to_rates(self, grads: Sequence[Tensor]) -> None:
+        """Add gradients that reach the rates on other ways than through the weights."""
+        _add(self.totals, grads)
 
     def flush(self) -> None:
         """Take what was summed to the rates."""

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,21 @@ def seconds(call: Callable[[], Any], repeats: int, device: str, warm: bool = Tru
         _wait(device)
         taken.append(clock() - start)
     return sorted(taken)[len(taken) // 2], value
+
+
+def interleave(calls: Mapping[Any, Callable[[], Any]], repeats: int, device: str = "cpu") -> dict[Any, Any]:
+    """Return (median seconds, value) of each call. They take turns, so that a busy machine slows all alike."""
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    values = {name: call() for name, call in calls.items()}
+    taken: dict[Any, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            _wait(device)
+            start = clock()
+            call()
+            _wait(device)
+            taken[name].append(clock() - start)
+    return {name: (sorted(times)[len(times) // 2], values[name]) for name, times in taken.items()}
 
 
 def _wait(device: str) -> None:

@@ -150,7 +150,7 @@ def test_one_euler_path_by_hand_for_each_kind(kind: str) -> None:
             return matrix * y[..., None]
         return 0.2 * torch.ones_like(y) if kind == "additive" else 0.2 * torch.cos(y)
 
-    size = {"size": 3} if kind == "general" and "size" in Noise.__dataclass_fields__ else {}
+    size = {"size": 3} if kind == "general" else {}
     noise = Noise(amplitude, kind=kind, seed=5, **size)  # type: ignore[arg-type]
     rate = torch.tensor([-1.0, -2.0], dtype=torch.float64)
     h, steps, width = 0.05, 20, {"general": 3, "scalar": 1}.get(kind, 2)

@@ -7,7 +7,25 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.trees import fill, split
 from sciode.pde import kuramoto_sivashinsky
-from sciode.solve import Compiled, CudaGraph, Diagonal, RungeKutta, Term, solve, tableaus
+from sciode.solve import (
+    Compiled,
+    CudaGraph,
+    Diagonal,
+    EulerMaruyama,
+    ExponentialEulerMaruyama,
+    Milstein,
+    Noise,
+    Reversible,
+    ReversibleHeun,
+    RungeKutta,
+    Solver,
+    StochasticHeun,
+    StochasticRungeKutta,
+    Term,
+    solve,
+    stochastic_tableaus,
+    tableaus,
+)
 from sciode.solve.capture import Chunks
 
 # "aot_eager" traces and differentiates as the default backend does, but makes no kernels: seconds, not minutes.
@@ -69,6 +87,39 @@ def test_hooks_and_tuples() -> None:
     got = solve(Term(drift), x0, TIMES, capture=Compiled(4, TRACED), **arguments)
     for a, b in zip(got.y, want.y, strict=True):
         close(a, b)
+
+
+@pytest.mark.parametrize(
+    ("solver", "kind"),
+    [
+        (EulerMaruyama(), "general"),
+        (Milstein(), "diagonal"),
+        (StochasticHeun(), "scalar"),
+        (StochasticRungeKutta(stochastic_tableaus.SRI1), "diagonal"),
+        (ReversibleHeun(), "diagonal"),
+        (ExponentialEulerMaruyama(), "additive"),
+        (Reversible(RungeKutta(tableaus.RK4)), None),
+    ],
+    ids=lambda value: type(value).__name__ if value is not None and not isinstance(value, str) else str(value),
+)
+def test_every_kind_of_solver_with_noise_and_memory(solver: Solver, kind: str | None) -> None:
+    scale = torch.tensor([[0.1, 0.2, 0.0], [0.0, 0.1, 0.3]], dtype=torch.float64)
+
+    def amplitude(s: Tensor, y: Tensor) -> Tensor:
+        if kind == "general":
+            return scale * y[..., None]
+        return torch.full_like(y, 0.2) if kind == "additive" else 0.2 * torch.cos(y)
+
+    noise = None
+    if kind is not None:
+        calculus = "stratonovich" if isinstance(solver, StochasticHeun | ReversibleHeun) else "ito"
+        noise = Noise(amplitude, kind=kind, seed=2, calculus=calculus, size=3 if kind == "general" else None)  # type: ignore[arg-type]
+    linear = Diagonal(-1.0) if kind == "additive" else None
+    term = Term(pendulum, linear, noise)
+    want = solve(term, X0, TIMES, solver=solver, dt=0.05)
+    got = solve(term, X0, TIMES, solver=solver, dt=0.05, capture=Compiled(4, TRACED))
+    close(got.y, want.y)
+    assert got.stats.evaluations == want.stats.evaluations
 
 
 def test_a_second_solve_makes_nothing_anew() -> None:

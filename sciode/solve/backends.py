@@ -18,6 +18,8 @@ from sciode.core.errors import InputError, MissingExtra
 from sciode.core.names import lookup, unknown
 from sciode.core.random import derive_seed
 from sciode.core.typing import State, Time, each, leaves, like
+from sciode.solve.brownian import BrownianTree
+from sciode.solve.driver import Generator
 from sciode.solve.loop import counted
 from sciode.solve.noise import Noise
 from sciode.solve.packing import Packing
@@ -228,6 +230,8 @@ class TorchSDE:
             raise InputError("TorchSDE solves equations with noise: use TorchDiffEq, or give the term noise=")
         if noise.kind not in ("additive", "diagonal", "scalar", "general"):
             raise InputError(f"TorchSDE takes additive, diagonal, scalar or general noise, found {noise.kind!r}")
+        if not isinstance(noise.driver, Generator | BrownianTree):
+            raise InputError(f"TorchSDE draws a path of its own: leave driver={noise.driver!r} out")
         if any(part.is_complex() for part in leaves(y)):
             raise InputError("TorchSDE takes real states, found a complex one (a Fourier chart makes one)")
         if times[-1] < times[0] or not np.isfinite(times).all():

@@ -239,6 +239,12 @@ def test_complex_states_with_noise_are_refused() -> None:
         solve(Term(lambda s, y: -y, noise=noise), X0 + 0j, TIMES, solver=TorchSDE("euler"), dt=0.1)
 
 
+def test_a_given_path_cannot_be_handed_over() -> None:
+    noise = Noise(lambda s, y: y, seed=1).coarsen(2)
+    with pytest.raises(InputError, match="path of its own"):
+        solve(Term(lambda s, y: -y, noise=noise), X0, TIMES, solver=TorchSDE("euler"), dt=0.1)
+
+
 def test_names_are_helped() -> None:
     with pytest.raises(UnknownName, match="did you mean 'dopri"):
         solve(Term(pendulum), X0, TIMES, solver=TorchDiffEq("dopr5"))

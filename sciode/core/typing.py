@@ -29,4 +29,6 @@ def like(state: State, parts: tuple[Tensor, ...]) -> State:
 
 def each(function: Callable[..., Tensor], *states: State) -> State:
     """Apply ``function`` leaf by leaf."""
+    if not isinstance(states[0], tuple):
+        return function(*states)  # by far the most calls, and a step makes several
     return like(states[0], tuple(function(*parts) for parts in zip(*map(leaves, states), strict=True)))

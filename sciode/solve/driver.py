@@ -6,7 +6,7 @@ of its own.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from sciode.solve.increment import Driver, Increment, Needs, Query, join, spread
 from sciode.solve.phi import scaled_phi
 from sciode.solve.steps import Steps
 
-_AT_ONCE = 1 << 16  # numbers drawn together: enough to make seeding free, few enough to stay in a cache
+_AT_ONCE = 1 << 15  # numbers drawn together: enough to make seeding free, few enough to stay in a cache
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Stream:
     seed: int
     needs: Needs
     _block: int = -1
-    _rows: list[list[tuple[Tensor, ...]]] = field(default_factory=list)  # per number and leaf, one row a step
+    _rows: list[Increment] = field(default_factory=list)  # of the steps of the block
     _factors: dict[float, list[Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,26 +72,29 @@ class _Stream:
     def __call__(self, index: int) -> Increment:
         block, row = divmod(index, self.depth)
         if block != self._block:
-            self._draw(block)
-        made = [self._made([rows[row] for rows in number]) for number in self._rows]
-        if self.joint:
-            return self._joint(made, self.sizes[index])
-        return Increment(made[0], made[1] if self.needs.area else None)
+            self._rows = self._draw(block)
+            self._block = block
+        return self._rows[row]
 
-    def _made(self, parts: list[Tensor]) -> State:
+    def _made(self, parts: Sequence[Tensor]) -> State:
         return tuple(parts) if self.tupled else parts[0]
 
     @torch.no_grad()
-    def _draw(self, block: int) -> None:
+    def _draw(self, block: int) -> list[Increment]:
         self.stream.manual_seed(derive_seed(self.seed, block))
         # Grids mostly have one step size: its root then costs nothing.
         root = spread(self.sizes[0]) if self.even and not self.joint else 1.0
-        self._rows = []
+        numbers = []
         for number in range(self.draws):
             scale = root * math.sqrt(1.0 / 12.0) if number and self.needs.area else root
             drawn = [self._drawn(part, scale, block) for part in self.leaves]
-            self._rows.append([value.unbind(0) for value in drawn])
-        self._block = block
+            numbers.append(
+                [self._made(parts) for parts in zip(*(value.unbind(0) for value in drawn), strict=True)]
+            )
+        if self.joint:
+            sizes = self.sizes[block * self.depth : (block + 1) * self.depth]
+            return [self._joint(list(made), h) for made, h in zip(zip(*numbers, strict=True), sizes, strict=False)]
+        return list(map(Increment, *numbers))
 
     def _drawn(self, part: Tensor, scale: float, block: int) -> Tensor:
         value = part.new_empty((self.depth, *part.shape)).normal_(0.0, scale, generator=self.stream)
@@ -101,7 +104,6 @@ class _Stream:
         roots = [spread(h) for h in sizes] + [0.0] * (self.depth - len(sizes))
         return value.mul_(value.new_tensor(roots).reshape(-1, *[1] * part.dim()))
 
-    @torch.no_grad()
     def _joint(self, numbers: list[State], h: float) -> Increment:
         if h not in self._factors:
             assert self.needs.rates is not None

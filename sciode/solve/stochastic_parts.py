@@ -53,6 +53,8 @@ def slope(term: Term, s: Time, y: State, rates: tuple[Tensor, ...] | None) -> St
 
 def pushed(y: State, h: Any, k: State) -> State:
     """Return y + h k, for a host float or one step per sample."""
+    if isinstance(y, Tensor) and isinstance(k, Tensor) and not isinstance(h, Tensor):
+        return y.add(k, alpha=h)
     if isinstance(h, Tensor):
         return each(lambda part, leaf: torch.addcmul(part, column(h, part), leaf), y, k)
     return each(lambda part, leaf: part.add(leaf, alpha=h), y, k)

@@ -78,7 +78,7 @@ def test_two_sided_weights_against_quadrature(hurst):
         split = min(1.0, t)
         near = lambda v: old(v**4) * 4 * v**3  # noqa: E731
         early, _ = integrate.quad(near, 0.0, split**0.25, epsabs=1e-13)
-        late, _ = integrate.quad(old, split, 60.0 / rate, epsabs=1e-13, limit=200)
+        late, _ = integrate.quad(old, split, 60.0 / rate, epsabs=1e-11, epsrel=1e-11, limit=200)
         return (recent + early + late) / scale
 
     nodes, wts = np.polynomial.legendre.leggauss(40)

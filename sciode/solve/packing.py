@@ -32,9 +32,12 @@ class Packing:
         self.widths = [(part[0].numel() if self.batch else 0) * (2 if part.is_complex() else 1) for part in parts]
         self.width = sum(self.widths)
         self.plain = len(parts) == 1 and not self.complex[0] and not isinstance(y, tuple)
+        self.flat = self.plain and parts[0].dim() == 2  # such a state is its own packed form
 
     def pack(self, y: State) -> Tensor:
         """Return ``[b, n]``; a view where the structure allows it."""
+        if self.flat:
+            return y  # type: ignore[return-value]
         if self.plain:
             assert isinstance(y, Tensor)
             return y.reshape(self.batch, self.width)
@@ -46,6 +49,8 @@ class Packing:
 
     def unpack(self, flat: Tensor) -> State:
         """Return the state that ``flat`` holds."""
+        if self.flat:
+            return flat
         if self.plain:
             return flat.view(self.shapes[0])
         parts, first = [], 0

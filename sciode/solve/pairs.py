@@ -154,16 +154,20 @@ class PackedPair:
     def _in_place(self, at: At, h: Any, y: Tensor, first: Tensor) -> Attempt:
         if self.buffer is None or self.keeps:
             self.buffer = torch.empty(len(self.nodes), *y.shape, dtype=y.dtype, device=y.device)
-        flat = self.buffer.view(len(self.nodes), -1)
-        torch.mul(first, h, out=self.buffer[0])
+            flat = self.buffer.view(len(self.nodes), -1)
+            # Views cost as much as small kernels: made once, not in every stage.
+            self.heads = [flat[:i].t() for i in range(len(self.nodes) + 1)]
+            self.slots = self.buffer.unbind()
+        slots, heads, start, shape = self.slots, self.heads, y.view(-1), y.shape
+        torch.mul(first, h, out=slots[0])
         slope, point = first, y
         for i in range(1, len(self.nodes)):
-            point = torch.addmv(y.view(-1), flat[:i].t(), self.tables[i]).view(y.shape)
+            point = torch.addmv(start, heads[i], self.tables[i]).view(shape)
             slope = self.slope(at.times[i], point)
-            torch.mul(slope, h, out=self.buffer[i])
+            torch.mul(slope, h, out=slots[i])
         if not self.last_is_update:
-            point = torch.addmv(y.view(-1), flat.t(), self.update_table).view(y.shape)
-        error = torch.mv(flat.t(), self.error_table).view(y.shape)
+            point = torch.addmv(start, heads[-1], self.update_table).view(shape)
+        error = torch.mv(heads[-1], self.error_table).view(shape)
         return Attempt(point, error, slope if self.last_is_update else None, self.buffer)
 
     def _functional(self, at: At, h: Tensor, y: Tensor, first: Tensor) -> Attempt:

@@ -17,8 +17,9 @@ from sciode.solve.control import Controller, Measure
 from sciode.solve.first_step import guess
 from sciode.solve.loop import Hook, counted
 from sciode.solve.packing import Packing
-from sciode.solve.pairs import Attempt, Pair
+from sciode.solve.pairs import Attempt, PackedPair, Pair
 from sciode.solve.pieces import Pieces
+from sciode.solve.radius import Radius, radius_of
 from sciode.solve.solution import Report, Stats, Status
 from sciode.solve.step import At
 from sciode.solve.steps import Steps
@@ -26,6 +27,7 @@ from sciode.solve.term import Term
 
 _STRETCH = 1.0 + 1e-2  # a rest this little above the step is taken at once: no sliver at the end
 _EDGE = 0.9  # of the real stability limit, under autograd
+_SELDOM = 6
 _PATIENCE = 12  # refusals for a non-finite value in a row, each a fifth of the step, before a sample is given up
 
 
@@ -46,6 +48,7 @@ class AdaptiveRun:
         self.term, self.count = counted(term)
         self.pair_of, self.controller, self.times, self.dt = pair_of, controller, list(times), dt
         self.hooks, self.keep, self.land = tuple(hooks), keep, land
+        self.replayed = land
         self.accepted: list[tuple[float, float]] = []
         self.rejected = 0
         self.capped = False
@@ -90,8 +93,22 @@ class AdaptiveRun:
         first = guess(self.term, self.pair, self.measure, start.times[0], self.y, slope, self.sign, True)
         self._give_up(first.isnan(), Status.NON_FINITE)
         self.memory = self.pair.start(start, self.y)
+        self._start_watch(start.times[0], slope)
         least = float(first.nan_to_num(nan=math.inf).amin())
-        self.h = self.controller.first(self.dt or min(least, self.span), self.span)
+        self.h = self._capped(self.controller.first(self.dt or min(least, self.span), self.span))
+
+    def _start_watch(self, s: Tensor, slope: State) -> None:
+        self.rho: Tensor | None = None
+        self.radius, self.unwatched, self.limit = 0.0, 0, math.inf
+        packed = self.pair.native(slope)
+        self.probe = radius_of(self.pair, self.y, slope)
+        if self.replayed and isinstance(self.pair, PackedPair):
+            self.probe = Radius(self.pair)
+        if self.probe is not None:
+            self.limit = self.probe.pair.stable
+            self.direction = self.probe.first(s, self.y, packed)
+            self.rho, self.direction = self.probe.update(s, self.y, packed, self.direction)
+            self.radius = float(self.rho.amax())
 
     def _moments(self, h: float) -> tuple[Tensor, ...]:
         return torch.mul(self.nodes, h).add_(self.s).unbind()
@@ -105,6 +122,7 @@ class AdaptiveRun:
             self._give_up(self.status == Status.OK, Status.MAX_STEPS)
             return
         at = At(self._moments(h), None if self.path is None else self.path.increment(self.s, self.s + h))
+        self._watch(at.times[0])
         attempt = self.pair.attempt(at, h, self.y, self.memory)
         worst, ratio, size = self._judge(attempt, at.times[-1], h)
         self.ratios = (worst, self.ratios[0], self.ratios[1])
@@ -112,8 +130,10 @@ class AdaptiveRun:
         if not worst <= 1.0:
             self._refuse(worst, ratio, abs(h), position)
             return
-        following = self._capped(self.controller.next(abs(h), self.ratios, self.pair.error_order + 1, position), h)
+        following = self._capped(self.controller.next(abs(h), self.ratios, self.pair.error_order + 1, position))
         rows = self._accept(attempt, h, target if hits else self.s + h, hits)
+        if following < self._floor() and not hits:
+            self._give_up(ratio >= worst, Status.MIN_STEP)
         # A step cut short to meet a time says nothing against the longer one before it.
         self.h = max(following, self.h) if hits and abs(h) < self.h else following
         self.size = size if not self.hooks else self.pair.visible(self.y, at.times[-1]).detach().abs()
@@ -128,23 +148,29 @@ class AdaptiveRun:
             if self.alive is not None:
                 ratio = torch.where(self.alive, ratio, torch.zeros_like(ratio))
             worst = ratio.amax()
-            if attempt.stiffness is None or self.pair.stable is None:
+            if self.rho is None:
                 return worst.item(), ratio, size
-            worst_ratio, radius = torch.stack([worst, attempt.stiffness.nan_to_num().amax()]).tolist()
-        self.radius = radius
-        limit = self.pair.stable / radius if radius > 0.0 else math.inf
-        if worst_ratio <= 1.0 and abs(h) > limit:
-            # The forward error is small, but the transpose of such a step amplifies what the state does not hold.
-            self._warn()
+            worst_ratio, self.radius = torch.stack([worst.double(), self.rho.amax().double()]).tolist()
+        if worst_ratio <= 1.0 and abs(h) * self.radius > self.limit:
             return 2.0, ratio, size
         return worst_ratio, ratio, size
 
-    radius = 0.0
+    def _watch(self, s: Tensor) -> None:
+        """Follow the spectral radius: at every step near the edge, now and then far from it."""
+        if self.probe is None or (self.unwatched < _SELDOM and self.h * self.radius < 0.25 * self.limit):
+            self.unwatched += 1
+            return
+        self.unwatched = 0
+        slope = self.pair.start(At((s,)), self.y) if self.memory is None else self.memory
+        self.rho, self.direction = self.probe.update(s, self.y, slope, self.direction)
 
-    def _capped(self, following: float, h: float) -> float:
-        if self.pair.stable is None or self.radius <= 0.0:
+    def _capped(self, following: float) -> float:
+        """Hold a step inside the stability region."""
+        if self.rho is None or following * self.radius <= _EDGE * self.limit:
             return following
-        return min(following, _EDGE * self.pair.stable / self.radius)
+        if following * self.radius > self.limit:
+            self._warn()
+        return _EDGE * self.limit / self.radius
 
     def _warn(self) -> None:
         if not self.capped:
@@ -155,6 +181,9 @@ class AdaptiveRun:
                 stacklevel=2,
             )
 
+    def _floor(self) -> float:
+        return max(self.controller.dt_min, 16.0 * math.ulp(max(abs(self.s), self.span)))
+
     def _refuse(self, worst: float, ratio: Tensor, h: float, position: float) -> None:
         self.rejected += 1
         finite = math.isfinite(worst)
@@ -162,8 +191,8 @@ class AdaptiveRun:
         smaller = self.controller.next(
             h, (worst if finite else 1e6, 1.0, 1.0), self.pair.error_order + 1, position
         )
-        smaller = self._capped(smaller, h)
-        floor = max(self.controller.dt_min, 16.0 * math.ulp(max(abs(self.s), self.span)))
+        smaller = self._capped(smaller)
+        floor = self._floor()
         if self.nonfinite >= _PATIENCE or (smaller < floor and not finite):
             self._give_up(~torch.isfinite(ratio), Status.NON_FINITE)
             self.nonfinite = 0

@@ -20,6 +20,7 @@ from sciode.solve.first_step import guess
 from sciode.solve.masked import RUNNING, Carry, Frame, Stepper, begin
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import PackedPair
+from sciode.solve.radius import radius_of
 from sciode.solve.solution import Report, Stats, Status
 from sciode.solve.step import At
 from sciode.solve.term import Term
@@ -145,23 +146,25 @@ class CompiledRun:
         size = pair.visible(native, moment).detach().abs()
         measure = Measure(self.controller, self.packing, size)
         slope = self.term.checked().drift(moment, y)
-        self.slope = leaves(slope)[0]
         sign: Any = frame.sign[0] if shared else frame.sign
         first = guess(self.term, pair, measure, moment, native, slope, sign, shared)
         if shared:
             first = torch.where(first.isnan(), first, first.nan_to_num(nan=torch.inf).amin())
-        carry = begin(frame, self.controller, native, pair.start(At((moment,)), native), size, first, self.dt)
-        return carry, frame, self._unit(pair, measure, native, shared)
+        radius = radius_of(pair, y, slope)
+        probe = None if radius is None else radius.first(moment, native, pair.native(slope))
+        memory = pair.start(At((moment,)), native)
+        carry = begin(frame, self.controller, native, memory, size, first, self.dt, probe)
+        stepper = Stepper(pair, self.controller, measure, land=True, shared=shared, pause=True, radius=radius)
+        return carry, frame, self._unit(pair, stepper, native)
 
-    def _unit(self, pair: PackedPair, measure: Measure, y: Tensor, shared: bool) -> Any:
-        stepper = Stepper(pair, self.controller, measure, land=True, shared=shared, pause=True)
+    def _unit(self, pair: PackedPair, stepper: Stepper, y: Tensor) -> Any:
         rule = id(self.controller.atol) if isinstance(self.controller.atol, Tensor) else self.controller
-        like = (tuple(y.shape), y.dtype, y.device, len(self.times), torch.is_grad_enabled(), y.requires_grad)
+        like = (tuple(y.shape), y.dtype, y.device, len(self.times), stepper.radius is not None, y.requires_grad)
         key = ("adaptive", id(self.term.drift), pair.tableau, rule, like)
         self.pair = pair
         capture = self.capture
         if isinstance(capture, CompiledLoop):
-            if torch.is_grad_enabled() and (y.requires_grad or self.slope.requires_grad):
+            if stepper.radius is not None:
                 raise InputError("CompiledLoop keeps no record for gradients: use Compiled(), or torch.no_grad()")
             return kept(capture.units, key, lambda: _whole(stepper, dict(capture.options)))
         if not isinstance(capture, Compiled):

@@ -17,6 +17,7 @@ from sciode.solve.masked import RUNNING, Carry, Frame, Record, Stepper, begin
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import PackedPair, Pair
 from sciode.solve.pieces import Pieces
+from sciode.solve.radius import radius_of
 from sciode.solve.solution import Report, Stats, Status
 from sciode.solve.step import At
 from sciode.solve.term import Term
@@ -84,14 +85,17 @@ class EachRun:
         at = At((self.times[:, 0],) * len(self.pair.nodes))
         size = self.pair.visible(native, at.times[0]).detach().abs()
         measure = Measure(self.controller, Packing(self.term.chart.leave(y, at.times[0])), size)
-        self.stepper = Stepper(self.pair, self.controller, measure, land, path)
         self.frame = Frame.of(self.times, self.controller.dt_min)
         slope = self.term.checked().drift(at.times[0], y)
         sign = self.frame.sign
+        radius = radius_of(self.pair, y, slope)
+        self.stepper = Stepper(self.pair, self.controller, measure, land, path, radius=radius)
         first = guess(self.term, self.pair, measure, at.times[0], native, slope, sign, False)
         self.pieces = Pieces(self.pair) if self.keep else None
         self.watch = Watch(self.events, self.term, self.pair, at.times[0], native) if self.events else None
-        return begin(self.frame, self.controller, native, self.pair.start(at, native), size, first, self.dt)
+        probe = None if radius is None else radius.first(at.times[0], native, self.pair.native(slope))
+        memory = self.pair.start(at, native)
+        return begin(self.frame, self.controller, native, memory, size, first, self.dt, probe)
 
     def _look(self, carry: Carry, records: list[Record]) -> tuple[Carry, bool]:
         """Fill in the asked times that were passed, look at events, and say whether any sample still runs."""

@@ -34,8 +34,6 @@ class Weights(NamedTuple):
 class ExponentialPair:
     """An exponential pair, or the Lawson form of a classical one, on the leaves of a state."""
 
-    stable: float | None = None  # the stiff part is exact: no stability limit to watch
-
     def __init__(self, tableau: Tableau, term: Term, packing: Packing) -> None:
         if tableau.embedded is None:
             raise InputError(

@@ -15,6 +15,7 @@ from torch import Tensor
 from sciode.solve.control import Controller, Measure
 from sciode.solve.increment import Increment
 from sciode.solve.pairs import Pair
+from sciode.solve.radius import Radius
 from sciode.solve.solution import Status
 from sciode.solve.step import At
 
@@ -37,6 +38,7 @@ class Carry(NamedTuple):
     goal: Tensor  # number of the asked time that the step must not pass
     accepted: Tensor
     tried: Tensor
+    probe: Tensor  # direction of the power iteration [b, n], under autograd; empty otherwise
 
 
 class Record(NamedTuple):
@@ -68,7 +70,14 @@ class Frame(NamedTuple):
 
 
 def begin(
-    frame: Frame, controller: Controller, y: Any, memory: Any, size: Tensor, first: Tensor, dt: float | None
+    frame: Frame,
+    controller: Controller,
+    y: Any,
+    memory: Any,
+    size: Tensor,
+    first: Tensor,
+    dt: float | None,
+    probe: Tensor | None,
 ) -> Carry:
     """Return the carry before the first step; a first step of NaN marks a sample whose slope is not finite."""
     span = (frame.times[:, -1] - frame.times[:, 0]).abs()
@@ -77,7 +86,9 @@ def begin(
     zero, one = torch.zeros_like(span, dtype=torch.int64), torch.ones_like(span)
     status = torch.where(first.isnan(), int(Status.NON_FINITE), RUNNING).to(torch.int64)
     h = controller.first(first.nan_to_num(nan=1.0), span)
-    return Carry(frame.times[:, 0], h, y, memory, size, (one, one), status, zero + 1, zero, zero)
+    s = frame.times[:, 0]
+    probe = torch.zeros(0, device=s.device) if probe is None else probe
+    return Carry(s, h, y, memory, size, (one, one), status, zero + 1, zero, zero, probe)
 
 
 class Stepper:
@@ -96,9 +107,11 @@ class Stepper:
         path: Callable[[Tensor, Tensor], Increment] | None = None,
         shared: bool = False,
         pause: bool = False,
+        radius: Radius | None = None,
     ) -> None:
         self.pair, self.controller, self.measure = pair, controller, measure
         self.land, self.path, self.shared, self.pause = land, path, shared, pause
+        self.radius = radius
         self.dtype = measure.atol.dtype
         # `where` makes a tensor of every number it is given, on the device, each time: make them once.
         codes = (Status.OK, Status.MIN_STEP, Status.NON_FINITE)
@@ -116,6 +129,7 @@ class Stepper:
         noise = None if self.path is None else self.path(carry.s, carry.s + step)
         moments = torch.addcmul(carry.s, self.nodes, step)
         at = At((moments[:, 0] if self.shared else moments).unbind(), noise)
+        limit, probe = self._held(carry, at.times[0])
         attempt = self.pair.attempt(at, step.to(self.dtype)[:, None], carry.y, carry.memory)
         with torch.no_grad():
             new_size = self.pair.visible(attempt.y, at.times[-1]).detach().abs()
@@ -123,7 +137,8 @@ class Stepper:
             ratio = ratio.nan_to_num(nan=_LARGE, posinf=_LARGE)
             if self.shared:
                 ratio = ratio.amax().expand_as(ratio)
-            ratio, limit = self._within(ratio, size, attempt.stiffness)
+            if limit is not None:
+                ratio = torch.where((size > limit) & (ratio <= 1.0), 2.0, ratio)
             fits = ratio <= 1.0
             accept = fits & active
             h = self._next(carry, frame, ratio, size, hits, fits, limit)
@@ -140,16 +155,20 @@ class Stepper:
             goal,
             carry.accepted + accept,
             carry.tried + active,
+            probe,
         )
         taken = step * accept
         return new, Record(carry.s, taken, taken, carry.y, attempt.slopes, new.y, accept & hits)
 
-    def _within(self, ratio: Tensor, size: Tensor, stiffness: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Refuse, under autograd, a step outside the stability region: see :mod:`sciode.solve.adaptive`."""
-        if stiffness is None or self.pair.stable is None:
-            return ratio, None
-        limit = self.pair.stable / stiffness.double().nan_to_num().clamp(min=1e-300)
-        return torch.where((size > limit) & (ratio <= 1.0), 2.0, ratio), _EDGE * limit
+    def _held(self, carry: Carry, s: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Return the longest step inside the stability region, under autograd, and the next direction."""
+        if self.radius is None:
+            return None, carry.probe
+        slope = self.radius.pair.slope(s, carry.y) if carry.memory is None else carry.memory
+        rho, probe = self.radius.update(s, carry.y, slope, carry.probe)
+        if self.shared:
+            rho = rho.amax().expand_as(rho)
+        return self.radius.pair.stable / rho.double().clamp(min=1e-300), probe
 
     def _next(
         self,
@@ -169,7 +188,7 @@ class Stepper:
         if self.land:
             # A step cut short to meet a time says nothing against the longer one before it.
             h = torch.where(hits & fits, torch.maximum(h, carry.h), h)
-        return h if limit is None else torch.minimum(h, limit)
+        return h if limit is None else torch.minimum(h, _EDGE * limit)
 
     def _status(
         self, carry: Carry, frame: Frame, ratio: Tensor, h: Tensor, active: Tensor, landed: Tensor

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -91,10 +90,9 @@ class Method:
 
     def _adaptive(self, term: Term, times: Sequence[float], keep: bool = False, land: bool = False) -> AdaptiveRun:
         assert self.controller is not None
-        pair = partial(self._pair, watched=land)
-        return AdaptiveRun(pair, self.controller, term, times, self.dt, self.hooks, keep, land)
+        return AdaptiveRun(self._pair, self.controller, term, times, self.dt, self.hooks, keep, land)
 
-    def _pair(self, term: Term, packing: Packing, y: State, watched: bool = False) -> Pair:
+    def _pair(self, term: Term, packing: Packing, y: State) -> Pair:
         if term.noise is not None:
             needs_of(self.solver, term)
         if not isinstance(self.solver, RungeKutta):
@@ -104,8 +102,8 @@ class Method:
         if term.linear is not None:
             return ExponentialPair(self.solver.tableau, term, packing)
         if term.chart is not IDENTITY:
-            return ChartPair(self.solver.tableau, term, packing, packing.pack(y), watched)
-        return PackedPair(self.solver.tableau, term, packing, packing.pack(y), watched)
+            return ChartPair(self.solver.tableau, term, packing, packing.pack(y))
+        return PackedPair(self.solver.tableau, term, packing, packing.pack(y))
 
 
 class FixedRun:

@@ -25,7 +25,6 @@ class Attempt(NamedTuple):
     error: Any
     memory: Any
     slopes: Any
-    stiffness: Tensor | None = None  # estimate of the spectral radius [b], under autograd
 
 
 class Pair(Protocol):
@@ -35,7 +34,6 @@ class Pair(Protocol):
     order: int
     error_order: int
     interpolates: bool
-    stable: float | None
 
     def native(self, y: State) -> Any:
         """Bring a state into the pair's own form."""
@@ -91,24 +89,21 @@ class PackedPair:
 
     Without autograd the slopes live in one buffer and a stage is one matrix-vector product; under autograd
     they are separate tensors and a stage is one node of the graph. The time step multiplies the slopes once,
-    so the same code serves a shared step and one step per sample. ``watched`` estimates the stiffness of every
-    step, as autograd's record does, for steps that a gradient will be taken through later.
+    so the same code serves a shared step and one step per sample.
     """
 
-    def __init__(
-        self, tableau: Tableau, term: Term, packing: Packing, example: Tensor, watched: bool = False
-    ) -> None:
+    def __init__(self, tableau: Tableau, term: Term, packing: Packing, example: Tensor) -> None:
         if tableau.embedded is None:
             raise InputError(
                 "this method has no error estimate: use HEUN, BOSH3, TSIT5, DOPRI5 or DOPRI8, or dt= alone"
             )
-        self.packing, self.drift, self.watched = packing, term.drift, watched
+        self.packing, self.drift = packing, term.drift
         self.tableau, self.nodes, self.order = tableau, tableau.nodes, tableau.order
         self.error_order = embedded_order(tableau)
         self.extension = dense(tableau)
         # A step of an eighth-order method is long: what its slopes alone can interpolate is far less exact.
         self.interpolates = self.extension.order >= tableau.order - 1
-        self.stable: float | None = real_stability(tableau)
+        self.stable = real_stability(tableau)
         matrix, update, _ = tableau.at_zero()
         companion = [number(entry) for entry in tableau.embedded]
         self.rows = [tuple(row[:i]) for i, row in enumerate(matrix)]
@@ -147,7 +142,7 @@ class PackedPair:
         first = self.slope(at.times[0], y) if memory is None else memory
         if self.functional:
             return self._functional(at, h, y, first)
-        if self.watched or (torch.is_grad_enabled() and (first.requires_grad or y.requires_grad)):
+        if torch.is_grad_enabled() and (first.requires_grad or y.requires_grad):
             return self._recorded(at, h, y, first)
         return self._in_place(at, h, y, first)
 
@@ -176,18 +171,15 @@ class PackedPair:
         def point(row: tuple[float, ...]) -> Tensor:
             return y + sum(w * k for w, k in zip(row, slopes, strict=False) if w)
 
-        slope, slopes, last, before = first, [first * h], y, y
+        slope, slopes, last = first, [first * h], y
         for i in range(1, len(self.nodes)):
-            before, last = last, point(self.rows[i])
+            last = point(self.rows[i])
             slope = self.slope(at.times[i], last)
             slopes.append(slope * h)
-        stiffness = None
-        if torch.is_grad_enabled():
-            stiffness = _stiffness((last - before).detach(), (slopes[-1] - slopes[-2]).detach(), h)
         last = last if self.last_is_update else point(self.update)
         parts = [w * k for w, k in zip(self.error, slopes, strict=True) if w]
         error = sum(parts[1:], parts[0]).detach()
-        return Attempt(last, error, slope if self.last_is_update else None, None, stiffness)
+        return Attempt(last, error, slope if self.last_is_update else None, None)
 
     def _recorded(self, at: At, h: Any, y: Tensor, first: Tensor) -> Attempt:
         scale = h if isinstance(h, Tensor) else 1.0
@@ -206,9 +198,8 @@ class PackedPair:
             for w, k in zip(self.error, slopes, strict=True):
                 if w:
                     error.add_(k, alpha=size * w)
-            stiffness = _stiffness(points[-1] - points[-2], slopes[-1] - slopes[-2], h)
         memory = slope if self.last_is_update else None
-        return Attempt(last, error, memory, (slopes, size), stiffness)
+        return Attempt(last, error, memory, (slopes, size))
 
     def interpolate(self, thetas: Sequence[float], h: float, y: Tensor, slopes: Any) -> Tensor:
         """Return ``[m, b, n]``: all times of the step in one contraction."""
@@ -230,10 +221,8 @@ class PackedPair:
 class ChartPair(PackedPair):
     """The same in a chart: errors are measured in the user's variables."""
 
-    def __init__(
-        self, tableau: Tableau, term: Term, packing: Packing, example: Tensor, watched: bool = False
-    ) -> None:
-        super().__init__(tableau, term, packing, example, watched)
+    def __init__(self, tableau: Tableau, term: Term, packing: Packing, example: Tensor) -> None:
+        super().__init__(tableau, term, packing, example)
         self.chart = term.chart
 
     def visible(self, y: Tensor, s: Time) -> Tensor:
@@ -242,20 +231,10 @@ class ChartPair(PackedPair):
         return Packing(state).pack(state)
 
 
-def _stiffness(points: Tensor, slopes: Tensor, h: Any) -> Tensor:
-    """Estimate the spectral radius from the last two stages (Hairer and Wanner II, section IV.2)."""
-    rise = torch.linalg.vector_norm(slopes, dim=1)
-    run = torch.linalg.vector_norm(points, dim=1)
-    if isinstance(h, Tensor):
-        run = run * h.abs().squeeze(1)
-    return rise / run.clamp(min=torch.finfo(run.dtype).tiny)
-
-
 class SolverPair:
     """Any :class:`AdaptiveSolver`, on states as they are; asked times are met by a step's end."""
 
     interpolates = False
-    stable: float | None = None
 
     def __init__(self, solver: AdaptiveSolver, term: Term, packing: Packing) -> None:
         self.solver, self.term, self.packing = solver, term, packing

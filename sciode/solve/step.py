@@ -1,7 +1,7 @@
 """The seam between methods and loops: what a loop gives to a step, and what it takes back."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time
@@ -90,7 +90,6 @@ class AdaptiveSolver(Protocol):
         ...
 
 
-@runtime_checkable
 class Stochastic(Protocol):
     """A method that takes noise."""
 
@@ -101,9 +100,10 @@ class Stochastic(Protocol):
 
 def needs_of(solver: object, term: Term) -> Needs:
     """Return what a solver needs of the noise path, or refuse a solver that would not see the noise."""
-    if not isinstance(solver, Stochastic):
+    needs: Callable[[Term], Needs] | None = getattr(solver, "needs", None)
+    if needs is None:
         raise InputError(
             f"{type(solver).__name__} takes no noise; for a term with noise use EulerMaruyama, Milstein, "
             "StochasticHeun, StochasticRungeKutta, ReversibleHeun or ExponentialEulerMaruyama"
         )
-    return solver.needs(term)
+    return needs(term)

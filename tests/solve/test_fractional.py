@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -74,11 +75,15 @@ def test_two_sided_weights_against_quadrature(hurst):
     def product(rate: float, t: float) -> float:
         scale = special.gamma(hurst + 0.5)
         recent, _ = integrate.quad(lambda u: math.exp(-rate * u), 0.0, t, weight="alg", wvar=(power, 0.0))
-        old = lambda u: ((t + u) ** power - u**power) * (math.exp(-rate * t) - 1.0) * math.exp(-rate * u)  # noqa: E731
+        def old(u: float) -> float:
+            past = u**power * math.expm1(power * math.log1p(t / u))
+            return past * math.expm1(-rate * t) * math.exp(-rate * u)
+
         split = min(1.0, t)
         near = lambda v: old(v**4) * 4 * v**3  # noqa: E731
         early, _ = integrate.quad(near, 0.0, split**0.25, epsabs=1e-13)
-        late, _ = integrate.quad(old, split, 60.0 / rate, epsabs=1e-11, epsrel=1e-11, limit=200)
+        ends = np.geomspace(split, 60.0 / rate, 8)
+        late = sum(integrate.quad(old, a, b, epsabs=1e-13)[0] for a, b in itertools.pairwise(ends))
         return (recent + early + late) / scale
 
     nodes, wts = np.polynomial.legendre.leggauss(40)

@@ -75,6 +75,7 @@ def test_two_sided_weights_against_quadrature(hurst):
     def product(rate: float, t: float) -> float:
         scale = special.gamma(hurst + 0.5)
         recent, _ = integrate.quad(lambda u: math.exp(-rate * u), 0.0, t, weight="alg", wvar=(power, 0.0))
+
         def old(u: float) -> float:
             past = u**power * math.expm1(power * math.log1p(t / u))
             return past * math.expm1(-rate * t) * math.exp(-rate * u)

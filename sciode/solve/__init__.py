@@ -16,22 +16,31 @@ from sciode.solve.events import Event, Found
 from sciode.solve.exponential_euler import ExponentialEulerMaruyama
 from sciode.solve.fractional import Fractional, fractional
 from sciode.solve.loop import FixedLoop
+from sciode.solve.moments import EXACT, HALVED, MIDPOINT, PLMS, TRAPEZOID, Exact, Frozen, MomentRule
+from sciode.solve.multistep import Adams
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
+from sciode.solve.quadrature import Quadrature
 from sciode.solve.reversible import Reversible
 from sciode.solve.reversible_adjoint import ReversibleAdjoint
 from sciode.solve.reversible_heun import ReversibleHeun
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Solution, Stats, Status
 from sciode.solve.srk import StochasticRungeKutta
-from sciode.solve.step import At, Solver
+from sciode.solve.step import At, Place, Solver
 from sciode.solve.steps import Steps
 from sciode.solve.stochastic import EulerMaruyama, Milstein, StochasticHeun, by_difference, by_jvp
 from sciode.solve.tableau import Phi, Tableau, classical
 from sciode.solve.term import Diagonal, Drift, Term
 
 __all__ = [
+    "EXACT",
+    "HALVED",
     "IDENTITY",
+    "MIDPOINT",
+    "PLMS",
+    "TRAPEZOID",
+    "Adams",
     "Adjoint",
     "At",
     "BrownianTree",
@@ -50,20 +59,25 @@ __all__ = [
     "Drift",
     "EulerMaruyama",
     "Event",
+    "Exact",
     "ExponentialEulerMaruyama",
     "Field",
     "FixedLoop",
     "Found",
     "Fourier",
     "Fractional",
+    "Frozen",
     "Generator",
     "Identity",
     "Ladder",
     "Milstein",
+    "MomentRule",
     "Noise",
     "Path",
     "Phi",
     "Pid",
+    "Place",
+    "Quadrature",
     "Reversible",
     "ReversibleAdjoint",
     "ReversibleHeun",

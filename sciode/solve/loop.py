@@ -12,7 +12,7 @@ from sciode.core.trees import split
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.capture import Capture, Chunk, Chunks, Hook, Unit
 from sciode.solve.increment import Increment
-from sciode.solve.step import At, Solver, needs_of
+from sciode.solve.step import At, Place, Solver, needs_of
 from sciode.solve.steps import Steps
 from sciode.solve.term import Term
 
@@ -51,6 +51,8 @@ class FixedLoop:
     def __post_init__(self) -> None:
         self._counted, self._calls = counted(self.term)
         self._sizes: list[float] = self.steps.sizes.tolist()
+        self._depth = self.solver.history
+        self._timed: bool = getattr(self.solver, "timed", False)
         self._chunks = None if self.capture is None else Chunks(self._keys(), self.capture.steps)
         self._units: dict[Any, Unit] = {}
         self._costs: dict[Any, int] = {}  # drift calls of a step, per plan
@@ -114,11 +116,11 @@ class FixedLoop:
         self._calls[0] += count * self._costs.get(key, len(self.solver.nodes))
         return self._units[key, count](y, memory, times, noise, tensors)
 
-    def key(self, index: int) -> tuple[float, tuple[float, ...]]:
-        """Return what the weights of a step depend on: its size, and those of the steps that are remembered."""
-        depth = self.solver.history
+    def key(self, index: int) -> tuple[float, tuple[float, ...], int]:
+        """Return what the weights of a step depend on: its size, those of the steps before, perhaps its place."""
+        depth = self._depth
         past = tuple(self._sizes[max(0, index - depth) : index][::-1]) if depth else ()
-        return self._sizes[index], past
+        return self._sizes[index], past, index if self._timed else 0
 
     def _keys(self) -> list[Any]:
         return [self.key(index) for index in range(len(self._sizes))]
@@ -129,8 +131,15 @@ class FixedLoop:
         if key not in self._plans:
             if len(self._plans) == _KEPT:
                 del self._plans[next(iter(self._plans))]
-            self._plans[key] = self.solver.plan(self.term.linear, key[0], y, key[1])
+            self._plans[key] = self._plan(index, key[0], key[1], y)
         return self._plans[key]
+
+    def _plan(self, index: int, h: float, past: tuple[float, ...], y: State) -> Any:
+        if not self._timed:
+            return self.solver.plan(self.term.linear, h, y, past)
+        solver: Any = self.solver
+        place = Place(index, len(self._sizes), float(self.steps.starts[index]))
+        return solver.plan(self.term.linear, h, y, past, place)
 
     def forget(self) -> None:
         """Drop all weights: the next steps make their own."""

@@ -16,6 +16,14 @@ class At(NamedTuple):
     noise: Increment | None = None
 
 
+class Place(NamedTuple):
+    """Where in a solve a step is, for methods whose weights depend on it."""
+
+    step: int
+    steps: int  # of the whole solve
+    start: float  # in the chart's clock
+
+
 class Solver(Protocol):
     """A method on a given grid. Frozen: all that evolves is passed in and returned."""
 
@@ -38,7 +46,8 @@ class Solver(Protocol):
         """Make the weights of a step of ``h``; ``past`` holds the sizes of earlier steps, newest first.
 
         At most ``history`` of them, fewer near the start: what tells a multistep method to use its starter.
-        ``y`` gives dtype, device and shape only.
+        ``y`` gives dtype, device and shape only. A method whose weights depend on more than sizes has an
+        attribute ``timed`` that says so, and takes the :class:`Place` of the step besides.
         """
         ...
 

@@ -46,7 +46,11 @@ class Diagonal:
         parts = self.rate if isinstance(self.rate, tuple) else (self.rate,)
         if len(parts) != count:
             raise InputError(f"the linear part has {len(parts)} rates, the state has {count} tensors")
-        return tuple(part if isinstance(part, Tensor) else torch.tensor(part, dtype=_wide(part)) for part in parts)
+        # Wide before it is multiplied by a step: weights are made in float64 whatever the rate was given in.
+        return tuple(
+            part.to(_wide(part)) if isinstance(part, Tensor) else torch.tensor(part, dtype=_wide(part))
+            for part in parts
+        )
 
     def adjoint(self) -> "Diagonal":
         """Return the linear part of the adjoint equation, -conj(L)."""
@@ -57,8 +61,9 @@ class Diagonal:
         return Diagonal(-self.rate.conj() if isinstance(self.rate, Tensor) else -_conj(self.rate))
 
 
-def _wide(value: float | complex) -> torch.dtype:
-    return torch.complex128 if isinstance(value, complex) else torch.float64
+def _wide(value: float | complex | Tensor) -> torch.dtype:
+    is_complex = value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)
+    return torch.complex128 if is_complex else torch.float64
 
 
 def _conj(value: float | complex) -> float | complex:

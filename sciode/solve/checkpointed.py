@@ -95,7 +95,7 @@ def best_segment(loop: FixedLoop, y: State, memory: Any) -> int:
     def note(part: Tensor) -> Tensor:
         storage = part.untyped_storage()
         saved[storage.data_ptr()] = (StorageWeakRef(storage), storage.nbytes())
-        return part
+        return part.detach()  # itself it would hold the node that saves it, which holds it: for ever
 
     loop.plan(0, y)  # weights outlive the step
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda part: part):

@@ -148,11 +148,13 @@ class TreePath:
         """Return (B, J) of every leaf at a time."""
         if isinstance(time, Tensor):
             return self._at_each(time.detach())
-        if time not in self._known:
+        found = self._known.pop(time, None)
+        if found is None:
             if len(self._known) == 2:
                 del self._known[next(iter(self._known))]
-            self._known[time] = self._descend(time)
-        return self._known[time]
+            found = self._descend(time)
+        self._known[time] = found  # the newest last: a refused step asks again from the same start
+        return found
 
     def _descend(self, time: float) -> list[tuple[Tensor, Tensor]]:
         count = 1 << self.depth

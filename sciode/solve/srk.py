@@ -174,5 +174,5 @@ def _polynomials(W: Tensor, H: Tensor, plan: Plan) -> tuple[Tensor, ...]:
     if plan.matrix.shape[1] > 2:
         square = W * W
         basis += [square, square * W]
-    product = torch.addmm(plan.bias, plan.matrix, torch.stack(basis).flatten(1))
+    product = torch.addmm(plan.bias.to(W), plan.matrix.to(W), torch.stack(basis).flatten(1))
     return product.reshape(-1, *W.shape).unbind(0)

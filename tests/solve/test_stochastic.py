@@ -5,14 +5,19 @@ import torch
 
 from sciode.core.errors import InputError
 from sciode.solve import (
+    BrownianTree,
+    Checkpointed,
     Diagonal,
+    Direct,
     EulerMaruyama,
     ExponentialEulerMaruyama,
     FixedLoop,
+    Generator,
     Milstein,
     Noise,
     Path,
     Pid,
+    ReversibleAdjoint,
     ReversibleHeun,
     RungeKutta,
     StochasticHeun,
@@ -385,3 +390,29 @@ def test_against_torchsde_on_given_increments(method):
     term = Term(System().f, noise=Noise(System().g, driver=Path(W, H)))
     mine = solve(term, start, times, solver=solver, dt=1.0 / steps).y[:, 1]
     torch.testing.assert_close(mine, theirs, rtol=0.0, atol=1e-3 if method == "srk" else 1e-12)
+
+
+def test_leaves_of_two_precisions_keep_theirs():
+    start = (torch.ones(4, 2, dtype=F64), torch.ones(4, 3))
+    noise = Noise(lambda s, y: tuple(0.2 * part for part in y))
+    term = Term(lambda s, y: tuple(-part for part in y), noise=noise)
+    for solver in (EulerMaruyama(), Milstein(), SRI1, ExponentialEulerMaruyama()):
+        x, z = solve(term, start, [0.0, 1.0], solver=solver, dt=0.1).y
+        assert x.dtype == F64 and z.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("adjoint", "solver"), [(Checkpointed(), SRI1), (ReversibleAdjoint(), ReversibleHeun())])
+@pytest.mark.parametrize("driver", [Generator(), BrownianTree()])
+def test_adjoints_that_run_steps_again_see_the_same_path(adjoint, solver, driver):
+    calculus = "ito" if solver is SRI1 else "stratonovich"
+
+    def gradients(way):
+        start = torch.linspace(-1.0, 1.0, 6, dtype=F64).reshape(2, 3).requires_grad_()
+        spread = torch.tensor(0.4, dtype=F64, requires_grad=True)
+        noise = Noise(lambda s, y: spread * torch.cos(y), seed=3, calculus=calculus, driver=driver)
+        term = Term(lambda s, y: torch.sin(2 * y), noise=noise, parameters=(spread,))
+        y = solve(term, start, [0.0, 0.5, 1.0], solver=solver, dt=0.05, adjoint=way).y
+        return torch.autograd.grad(y.square().sum(), (start, spread))
+
+    for a, b in zip(gradients(adjoint), gradients(Direct()), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)

@@ -1,9 +1,10 @@
 """Compiled steps beside eager ones and beside torchdiffeq: rows 4, 5 and 7b, and given steps.
 
-    OMP_NUM_THREADS=1 python benchmarks/compiled.py [--rows fixed 4 7b] [--repeats 5]
+    OMP_NUM_THREADS=1 python benchmarks/compiled.py [--rows fixed 4 5 7b] [--repeats 5]
 
 "fixed" runs 256 given steps of RK4 eagerly and in compiled chunks of eight. Row 4 steps adaptively at the same
-tolerance as torchdiffeq (rtol 1e-6) with the attempt compiled; row 7b goes forward and backward through it.
+tolerance as torchdiffeq (rtol 1e-6; float32: 1e-5) with the attempt compiled, row 5 with the whole loop compiled;
+row 7b goes forward and backward.
 Compiling, which takes seconds to minutes once, is not in the times. Process CPU time, medians, taking turns.
 """
 
@@ -17,7 +18,7 @@ from ode_problems import Problem, burgers_lines, lotka_volterra, neural
 from torch import Tensor
 from torchdiffeq import odeint
 
-from sciode.solve import Compiled, Pid, RungeKutta, Term, solve, tableaus
+from sciode.solve import Compiled, CompiledLoop, Pid, RungeKutta, Term, solve, tableaus
 
 DOPRI5 = RungeKutta(tableaus.DOPRI5)
 
@@ -33,7 +34,7 @@ def by_torchdiffeq(problem: Problem) -> Callable[[Tensor], Tensor]:
     return lambda x0: odeint(problem.f, x0, t, rtol=tol, atol=0.1 * tol, method="dopri5")[1]
 
 
-def by_sciode(problem: Problem, capture: Compiled | None) -> Callable[[Tensor], Tensor]:
+def by_sciode(problem: Problem, capture: Compiled | CompiledLoop | None) -> Callable[[Tensor], Tensor]:
     """Return x0 -> y(end) by ours."""
     tol = tolerance(problem)
     term, control = Term(problem.f, parameters=problem.weights), Pid(rtol=tol, atol=0.1 * tol)
@@ -59,16 +60,16 @@ def given_steps(problem: Problem, repeats: int) -> list[dict[str, Any]]:
     return lines("fixed", problem, taken, "torchdiffeq rk4", {})
 
 
-def adaptive(problem: Problem, must: float, repeats: int) -> list[dict[str, Any]]:
-    """Row 4: the same tolerance, the attempt compiled."""
+def adaptive(problem: Problem, must: float, repeats: int, whole: bool) -> list[dict[str, Any]]:
+    """Row 4 or, with the ``whole`` loop compiled, row 5: the same tolerance."""
     entries = {
         "torchdiffeq dopri5": by_torchdiffeq(problem),
         "sciode dopri5": by_sciode(problem, None),
-        "sciode dopri5 compiled": by_sciode(problem, Compiled()),
+        "sciode dopri5 compiled": by_sciode(problem, CompiledLoop() if whole else Compiled(steps=4)),
     }
     with torch.no_grad():
         taken = interleave({name: lambda run=run: run(problem.x0) for name, run in entries.items()}, repeats)
-    return lines("4", problem, taken, "torchdiffeq dopri5", {"sciode dopri5 compiled": must})
+    return lines("5" if whole else "4", problem, taken, "torchdiffeq dopri5", {"sciode dopri5 compiled": must})
 
 
 def training(problem: Problem, must: float, repeats: int) -> list[dict[str, Any]]:
@@ -82,7 +83,7 @@ def training(problem: Problem, must: float, repeats: int) -> list[dict[str, Any]
     entries = {
         "torchdiffeq dopri5": by_torchdiffeq(problem),
         "sciode dopri5": by_sciode(problem, None),
-        "sciode dopri5 compiled": by_sciode(problem, Compiled()),
+        "sciode dopri5 compiled": by_sciode(problem, Compiled(steps=4)),
     }
     taken = interleave({name: lambda run=run: gradient(run) for name, run in entries.items()}, repeats)
     return lines("7b", problem, taken, "torchdiffeq dopri5", {"sciode dopri5 compiled": must})
@@ -110,18 +111,21 @@ def lines(
 def main() -> None:
     """Run the rows asked for, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", default=["fixed", "4", "7b"])
+    parser.add_argument("--rows", nargs="+", default=["fixed", "4", "5", "7b"])
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     problems = [*(lotka_volterra(batch) for batch in (1, 256, 4096)), burgers_lines(), neural()]
+    fives = (15.0, 12.0, 7.0, None, None)
     fours, sevens = (6.0, 6.0, 6.0, 6.0, 1.2), (4.0, 4.0, 4.0, 4.0, 1.0)
     found: list[dict[str, Any]] = []
-    for problem, four, seven in zip(problems, fours, sevens, strict=True):
+    for problem, four, five, seven in zip(problems, fours, fives, sevens, strict=True):
         if "fixed" in arguments.rows:
             found += given_steps(problem, arguments.repeats)
         if "4" in arguments.rows:
-            found += adaptive(problem, four, arguments.repeats)
+            found += adaptive(problem, four, arguments.repeats, whole=False)
+        if "5" in arguments.rows and five:
+            found += adaptive(problem, five, arguments.repeats, whole=True)
         if "7b" in arguments.rows:
             found += training(problem, seven, arguments.repeats)
     notes = __doc__.split("\n\n", 2)[2].strip()

@@ -12,7 +12,7 @@ from sciode.core.typing import State, leaves
 from sciode.solve.adaptive import AdaptiveRun
 from sciode.solve.capture import Hook
 from sciode.solve.chart import IDENTITY
-from sciode.solve.compiled_run import CompiledRun
+from sciode.solve.compiled_run import CompiledLoop, CompiledRun
 from sciode.solve.control import Controller
 from sciode.solve.each_run import EachRun
 from sciode.solve.events import Event
@@ -63,6 +63,8 @@ class Method:
             return EachRun(self._pair, self.controller, term, clock, self.dt, self.hooks, self.dense, self.events)
         times = list(times)
         if self.controller is None:
+            if isinstance(self.capture, CompiledLoop):
+                raise InputError("CompiledLoop needs a controller; on given steps use Compiled() or CudaGraph()")
             return self._fixed(term, times)
         return self._adaptive(term, times, keep=self.dense)
 

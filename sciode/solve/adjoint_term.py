@@ -12,8 +12,9 @@ dl/dRe + i dl/dIm, so that a vector-Jacobian product is ``N^H a`` for complex st
 Symbols: ``s`` clock, ``y`` state, ``a`` cotangent of y, ``g`` gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from sciode.core.typing import State, Time, leaves, like
 from sciode.solve.gradients import loose, pull
-from sciode.solve.loop import FixedLoop
 from sciode.solve.steps import Steps
 from sciode.solve.term import Diagonal, Term
 
@@ -96,14 +96,10 @@ class Stored:
     damped forward is never integrated backward.
     """
 
-    def __init__(self, solver: object, term: Term, y: State, back: Steps, nodes: tuple[float, ...]) -> None:
-        steps = between(back, nodes)
-        count = len(steps.sizes)
-        loop = FixedLoop(solver, term, steps)  # type: ignore[arg-type]
-        self.rows = tuple(part.new_empty(count + 1, *part.shape) for part in leaves(y))
+    def __init__(self, y: State, states: Iterable[State], steps: Steps) -> None:
+        self.rows = tuple(part.new_empty(len(steps.sizes) + 1, *part.shape) for part in leaves(y))
         self.y = y
-        self._keep(0, y)
-        for index, state in enumerate(loop.states(y), start=1):
+        for index, state in enumerate(chain((y,), states)):
             self._keep(index, state)
         self.sign = 1.0 if steps.sizes[0] > 0 else -1.0
         middles = torch.from_numpy(self.sign * (steps.starts + 0.5 * steps.sizes))

@@ -17,14 +17,14 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
 from sciode.solve.adjoint import Direct
-from sciode.solve.adjoint_term import Dual, Stored, reversed_steps
+from sciode.solve.adjoint_term import Dual
 from sciode.solve.gradients import apart, check_listed, check_undoing, learned, only_once
-from sciode.solve.loop import FixedLoop
 from sciode.solve.method import FixedRun, Method
+from sciode.solve.noise import Noise
 from sciode.solve.solution import Report
 from sciode.solve.step import Solver
-from sciode.solve.steps import Steps, even
 from sciode.solve.term import Term
+from sciode.solve.way_back import WayBack
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,20 @@ class Continuous:
     Needs ``Term(parameters=...)``; list the tensor that the drift uses, not one it was made from. Differentiable
     once. Under step control the accepted steps are taken again, so that parameters never enter an error norm.
     A nonlinear drift that damps strongly cannot be integrated backward either, which no rate of a linear part
-    tells: ``"backsolve"`` compares the states it arrives at with the asked ones, and warns.
+    tells: ``"backsolve"`` compares the states it arrives at with the asked ones, and warns. An equation with noise
+    goes back along the same path by Heun's method, in the Stratonovich calculus.
 
     Raises
     ------
     InputError
-        For a linear part that damps too much to go backward, hooks, noise, infinite times, and a drift that
-        depends on a tensor with a gradient which ``parameters`` do not hold.
+        For a linear part that damps too much to go backward, hooks, multiplicative Ito noise, infinite times, and
+        a drift that depends on a tensor with a gradient which ``parameters`` do not hold.
 
     References
     ----------
     Pontryagin et al. (1962); Chen, Rubanova, Bettencourt and Duvenaud, Neural Ordinary Differential Equations,
-    arXiv:1806.07366; in diffusion coordinates: Pan et al., AdjointDPM, arXiv:2307.10711.
+    arXiv:1806.07366; with noise: Li, Wong, Chen and Duvenaud,
+    arXiv:2001.01328; in diffusion coordinates: Pan et al., AdjointDPM, arXiv:2307.10711.
 
     Examples
     --------
@@ -107,38 +109,40 @@ class Continuous:
         if any(math.isinf(after - before) for before, after in pairwise(times)):
             raise InputError(f"{self.name} needs finite times, found {list(times)}: use Direct or Checkpointed")
         if term.noise is not None:
-            raise InputError(f"{self.name} takes no noise: use Direct, Checkpointed or ReversibleAdjoint")
+            self._check_noise(term.noise)
+
+    def _check_noise(self, noise: Noise) -> None:
+        if noise.kind == "fractional":
+            raise InputError(
+                f"{self.name} takes no fractional noise: use Direct, Checkpointed or ReversibleAdjoint"
+            )
+        if noise.calculus == "ito" and noise.kind != "additive":
+            raise InputError(
+                f"{self.name} runs along the path backward, which the Ito calculus of multiplicative noise does "
+                "not allow: use the Stratonovich calculus (Noise(calculus='stratonovich')), Direct or Checkpointed"
+            )
+        if self.solver is not None or self.dt is not None:
+            raise InputError(
+                f"{self.name} goes back by Heun's method on the forward steps: leave out solver and dt"
+            )
 
     def backward(
         self, run: FixedRun, rows: Sequence[State], cotangents: Sequence[Sequence[Tensor | None]]
     ) -> list[Tensor]:
         """Return the gradients of the first state, the parameters and the rates."""
-        loop = run.loop
-        solver = self.solver or loop.solver
-        dual = Dual(loop.term, rows[0], learned(loop.term, rows[0])[0])
-        a = [torch.zeros_like(part) for part in leaves(rows[0])]
-        g = dual.zeros()
-        plans: dict[Any, Any] = {}
+        dual = Dual(run.loop.term, rows[0], learned(run.loop.term, rows[0])[0])
+        way = WayBack(run, dual, self.solver, self.dt)
+        a, g = [torch.zeros_like(part) for part in leaves(rows[0])], dual.zeros()
         for gap in reversed(range(len(rows) - 1)):
             a = [part if jump is None else part + jump for part, jump in zip(a, cotangents[gap], strict=True)]
-            back = self._steps(run, gap)
             if self.resolve == "stored":
-                states = Stored(loop.solver, loop.term, rows[gap], back, solver.nodes)
-                way = FixedLoop(solver, dual.given(states), back, _plans=plans)
-                end = _end(way, (*a, *g))
+                end = way.stored(gap, rows[gap], a, g)
             else:
-                way = FixedLoop(solver, dual.together(), back, _plans=plans)
-                end = _end(way, (*leaves(rows[gap + 1]), *a, *g))
-                self._compare(end[: dual.width], rows[gap], run.times[gap])
-                end = end[dual.width :]
+                found = way.together(gap, rows[gap + 1], a, g)
+                self._compare(found[: dual.width], rows[gap], run.times[gap])
+                end = found[dual.width :]
             a, g = list(end[: dual.width]), list(end[dual.width :])
         return [*a, *g]
-
-    def _steps(self, run: FixedRun, gap: int) -> Steps:
-        if self.dt is not None:
-            return even((run.times[gap + 1], run.times[gap]), self.dt)
-        marks = run.loop.steps.marks
-        return reversed_steps(run.loop.steps, marks[gap], marks[gap + 1])
 
     def _compare(self, found: Sequence[Tensor], kept: State, s: float) -> None:
         """Warn if the state that the way back arrived at is not the one it should be."""
@@ -155,10 +159,6 @@ class Continuous:
 
 
 _LOST = 1e-2
-
-
-def _end(loop: FixedLoop, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return leaves(loop.advance(state, loop.start(state), 0, len(loop.steps.sizes))[0])
 
 
 class _Integral(torch.autograd.Function):

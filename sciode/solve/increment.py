@@ -10,6 +10,7 @@ the same formulas.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -60,6 +61,28 @@ class Driver(Protocol):
     def path(self, like: State, start: float, end: float, seed: int) -> Query:
         """Return the path over a span of time, for steps that are not known beforehand."""
         ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The path of ``driver``, asked for the steps of a grid: what steps found under control have seen."""
+
+    driver: Driver
+
+    def grid(self, like: State, steps: Steps, seed: int, needs: Needs) -> Callable[[int], Increment]:
+        """Return the increments by the number of the step."""
+        ends = [*map(float, steps.starts), float(steps.starts[-1] + steps.sizes[-1])]
+        query = self.driver.path(like, ends[0], ends[-1], seed)
+        return lambda index: query.increment(ends[index], ends[index + 1], needs.area)
+
+    def path(self, like: State, start: float, end: float, seed: int) -> Query:
+        """Return the path of ``driver``."""
+        return self.driver.path(like, start, end, seed)
+
+
+def turned(noise: Increment) -> Increment:
+    """Return the increment of the path run backwards: W changes sign, its area about the chord does not."""
+    return noise._replace(W=each(Tensor.neg, noise.W))
 
 
 def spread(h: float) -> float:

@@ -1,7 +1,7 @@
 """How to integrate, apart from what: a solver with its steps, which any term, forward or adjoint, is given to."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +17,7 @@ from sciode.solve.control import Controller
 from sciode.solve.each_run import EachRun
 from sciode.solve.events import Event
 from sciode.solve.exponential_pair import ExponentialPair
+from sciode.solve.increment import Asked
 from sciode.solve.loop import FixedLoop
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
@@ -68,16 +69,22 @@ class Method:
             return self._fixed(term, times)
         return self._adaptive(term, times, keep=self.dense)
 
-    def replayed(self, term: Term, y: State, times: Sequence[float]) -> "FixedRun | None":
+    def replayed(self, term: Term, y: State, times: Sequence[float] | Tensor) -> "FixedRun | None":
         """Prepare the same integration with given steps, which can be taken again, forward and back.
 
         Under a controller the steps are found first, without a record and inside the stability region, ending on
         every asked time. None where that search fails, in whatever sample.
         """
+        if self.events or self.dense:
+            raise InputError("events and dense output go with adjoint=Direct() only")
         if self.controller is None:
-            return self._fixed(term, times)
-        if self.controller.per_sample:
-            raise InputError("steps of each sample's own cannot be replayed as one grid: use per_sample=False")
+            return self._fixed(term, list(times))
+        if self.controller.per_sample or isinstance(times, Tensor):
+            raise InputError(
+                "this adjoint takes the accepted steps again, which all samples must share: use Direct"
+            )
+        if term.noise is not None:
+            term = replace(term, noise=replace(term.noise, driver=Asked(term.noise.driver)))
         run = self._adaptive(term, times, land=True)
         with torch.no_grad():
             found = run.report([y, *run.states(y)])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each, leaves, like
-from sciode.solve.increment import Increment, Needs
+from sciode.solve.increment import Needs, turned
 from sciode.solve.phi import phi
 from sciode.solve.step import At, Solver, needs_of
 from sciode.solve.term import Diagonal, Term
@@ -144,11 +144,6 @@ class Reversible:
     def _backward(self, term: Term, at: At, y: State, plan: Coupled) -> State:
         at = At(at.times[len(self.base.nodes) :], None if at.noise is None else turned(at.noise))
         return self.base.step(term, at, y, self.base.start(term, at, y), plan.backward)[0]
-
-
-def turned(noise: Increment) -> Increment:
-    """Return the increment of the path run backwards: W changes sign, its area about the chord does not."""
-    return noise._replace(W=each(Tensor.neg, noise.W))
 
 
 def _flow(rate: Tensor, h: float, y: Tensor) -> Tensor:

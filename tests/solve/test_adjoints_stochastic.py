@@ -12,12 +12,14 @@ from sciode.core.typing import State
 from sciode.solve import (
     Adjoint,
     Checkpointed,
+    Continuous,
     Diagonal,
     Direct,
     EulerMaruyama,
     ExponentialEulerMaruyama,
     Milstein,
     Noise,
+    Pid,
     Reversible,
     ReversibleAdjoint,
     ReversibleHeun,
@@ -66,7 +68,7 @@ def largest(got: Gradients, want: Gradients) -> float:
     return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(got, want, strict=True))
 
 
-Solve = Callable[[Solver, Adjoint], Gradients]
+Solve = Callable[..., Gradients]
 ITO: Solve = partial(neural, "diagonal", "ito")
 DIAGONAL: Solve = partial(neural, "diagonal", "stratonovich")
 GENERAL: Solve = partial(neural, "general", "stratonovich")
@@ -115,3 +117,48 @@ def test_reversible_refuses_ito_noise() -> None:
         ITO(Reversible(EulerMaruyama()), ReversibleAdjoint())
     with pytest.raises(InputError, match="Ornstein-Uhlenbeck"):
         ADDITIVE(Reversible(ExponentialEulerMaruyama()), ReversibleAdjoint())
+
+
+@pytest.mark.parametrize("problem", [DIAGONAL, GENERAL, ADDITIVE])
+@pytest.mark.parametrize("resolve", ["stored", "backsolve"])
+def test_continuous_adjoint_converges_along_the_path(problem: Solve, resolve: str) -> None:
+    """To the gradient of the discrete solve: strong order 1/2 at least, so the error halves over four halvings."""
+    adjoint = Continuous(resolve)  # type: ignore[arg-type]
+    errors = [
+        largest(problem(StochasticHeun(), adjoint, dt=dt), problem(StochasticHeun(), Direct(), dt=dt))
+        for dt in (0.1, 0.1 / 16)
+    ]
+    assert errors[1] < 0.02 and errors[0] / errors[1] > 2.0, errors
+
+
+@pytest.mark.parametrize("resolve", ["stored", "backsolve"])
+def test_continuous_adjoint_of_scalar_geometric_motion(resolve: str) -> None:
+    """dy = m y ds + v y o dW has dy/dm = s y and dy/dv = W y."""
+    m, v = (torch.tensor(value, dtype=D, requires_grad=True) for value in (0.3, 0.5))
+    noise = Noise(lambda s, y: v * y, calculus="stratonovich", seed=5)
+    term = Term(lambda s, y: m * y, noise=noise, parameters=(m, v))
+    x0 = torch.ones(4, 1, dtype=D, requires_grad=True)
+    y = solve(term, x0, [0.0, 1.0], solver=StochasticHeun(), dt=2e-3, adjoint=Continuous(resolve)).y[:, 1]  # type: ignore[arg-type]
+    W = (y.detach().log() - 0.3) / 0.5
+    got = torch.autograd.grad(y.sum(), [x0, m, v])
+    for a, b in zip(got, [y, y.sum(), (W * y).sum()], strict=True):
+        torch.testing.assert_close(a, b.detach(), rtol=5e-3, atol=5e-3)
+
+
+def test_continuous_adjoint_refuses_ito_noise() -> None:
+    with pytest.raises(InputError, match="Ito calculus"):
+        ITO(EulerMaruyama(), Continuous())
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Continuous()])
+def test_steps_found_under_control_see_the_same_path_again(adjoint: Adjoint) -> None:
+    noise = Noise(lambda s, y: 0.2 * torch.sin(y), calculus="stratonovich", seed=2)
+    term, x0 = Term(lambda s, y: torch.cos(y), noise=noise), start()
+
+    def end(adjoint: Adjoint) -> tuple[Tensor, Tensor]:
+        control = Pid(rtol=1e-2, atol=1e-2)
+        y = solve(term, x0, [0.0, 1.0], solver=StochasticHeun(), controller=control, adjoint=adjoint).y[:, 1]
+        return y, torch.autograd.grad(y.sum(), x0)[0]
+
+    for got, want in zip(end(adjoint), end(Direct()), strict=True):
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-12 if adjoint == Checkpointed() else 1e-2)

@@ -205,6 +205,39 @@ def test_step_control(adjoint: Adjoint, linear: bool) -> None:
     assert_same(got, want, 1e-5 if isinstance(adjoint, ReversibleAdjoint) else 1e-6)
 
 
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Continuous()])
+def test_replayed_steps_stay_inside_the_stability_region(adjoint: Adjoint) -> None:
+    """Outside, by a few per cent, the state errs by 1e-4 and its gradient by a factor of thousands."""
+    n = 96
+    x = torch.arange(n, dtype=D) / n
+    u0 = (torch.sin(2 * torch.pi * x)[None] + 0.5).requires_grad_()
+
+    def viscous_burgers(s: Tensor, y: State) -> State:
+        assert isinstance(y, Tensor)
+        left, right = y.roll(1, -1), y.roll(-1, -1)
+        return 0.05 * n**2 * (left - 2 * y + right) - y * (right - left) * (n / 2)
+
+    def gradient(adjoint: Adjoint, **steps: object) -> Tensor:
+        solver = RungeKutta(tableaus.DOPRI5)
+        y = solve(Term(viscous_burgers), u0, [0.0, 0.1], solver=solver, adjoint=adjoint, **steps).y  # type: ignore[arg-type]
+        return torch.autograd.grad((y[:, 1] ** 2).sum(), u0)[0]
+
+    want = gradient(Direct(), dt=2e-4)
+    with pytest.warns(UserWarning, match="stability region"):
+        got = gradient(adjoint, controller=Pid(rtol=1e-3, atol=1e-4))
+    assert (got - want).norm() < 1e-3 * want.norm()
+
+
+@pytest.mark.parametrize("adjoint", [Checkpointed(), Continuous(), ReversibleAdjoint()])
+def test_what_cannot_be_replayed_is_refused(adjoint: Adjoint) -> None:
+    x0, term = normal(2, 2), Term(lambda s, y: -y)
+    solver = Reversible(RungeKutta(tableaus.DOPRI5)) if isinstance(adjoint, ReversibleAdjoint) else None
+    with pytest.raises(InputError, match="which all samples must share"):
+        solve(term, x0, TIMES, solver=solver, controller=Pid(per_sample=True), adjoint=adjoint)
+    with pytest.raises(InputError, match="dense output go with adjoint=Direct"):
+        solve(term, x0, TIMES, solver=solver, controller=Pid(), dense=True, adjoint=adjoint)
+
+
 @pytest.mark.parametrize("adjoint", [Direct(), Checkpointed(), ReversibleAdjoint()])
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_finite_differences(adjoint: Adjoint, start: float) -> None:

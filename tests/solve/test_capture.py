@@ -8,6 +8,7 @@ from sciode.core.errors import InputError
 from sciode.core.trees import fill, split
 from sciode.pde import kuramoto_sivashinsky
 from sciode.solve import (
+    Adams,
     Compiled,
     CudaGraph,
     Diagonal,
@@ -99,6 +100,8 @@ def test_hooks_and_tuples() -> None:
         (ReversibleHeun(), "diagonal"),
         (ExponentialEulerMaruyama(), "additive"),
         (Reversible(RungeKutta(tableaus.RK4)), None),
+        (Adams(3), None),
+        (Adams(3, corrector=True), None),
     ],
     ids=lambda value: type(value).__name__ if value is not None and not isinstance(value, str) else str(value),
 )

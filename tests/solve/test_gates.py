@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from sciode.pde import kuramoto_sivashinsky
-from sciode.solve import Diagonal, Pid, RungeKutta, Solver, Term, solve, tableaus
+from sciode.solve import Adams, Diagonal, Pid, RungeKutta, Solver, Term, solve, tableaus
 from tests.solve.counting import Counting, per_step
 
 X0 = torch.stack([torch.linspace(0.5, 2.0, 32), torch.linspace(0.6, 1.5, 32)], dim=1).double()
@@ -70,6 +70,13 @@ def test_a_step_of_dopri5_per_sample() -> None:
 def test_fixed_steps_cost_one_kernel_per_nonzero_weight(table: tableaus.Tableau, most: int) -> None:
     kernels, waits = fixed(RungeKutta(table))
     assert kernels <= most
+    assert waits == 0
+
+
+@pytest.mark.parametrize("linear", [None, Diagonal(-1.0)], ids=["plain", "scalar"])
+def test_a_multistep_sampler_of_order_two(linear: Diagonal | None) -> None:
+    kernels, waits = fixed(Adams(2), linear)
+    assert kernels <= 5
     assert waits == 0
 
 

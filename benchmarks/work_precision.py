@@ -4,7 +4,7 @@
 
 Draws ``docs/images/work-precision-NAME.png`` and writes ``results/work-precision-cpu.md``. Lines with circles are
 solvers under step control at tolerances 1e-3 to 1e-9, lines with dots have given steps. torchdiffeq's are dashed.
-The error is the largest over the batch, relative, at the end, against a run far more exact. On Kuramoto--Sivashinsky
+The error is the largest over the batch, relative, at the end, against a run far more exact. On the last problem
 the explicit solvers integrate the same equation in Fourier space with the linear part in the drift.
 """
 
@@ -60,7 +60,8 @@ def controlled(term: Term, x0: Tensor, end: float, names: Sequence[str]) -> list
         control = Pid(rtol=tol, atol=0.1 * tol)
         return _solved(term, x0, end, solver=RungeKutta(tableaus.TABLEAUS[name]), controller=control)
 
-    return [Entry(f"{name}", partial(run, name), TOLERANCES, "o-") for name in names]
+    least = {"heun": 4, "bosh3": 5}  # low orders would take a million steps
+    return [Entry(name, partial(run, name), TOLERANCES[: least.get(name, 7)], "o-") for name in names]
 
 
 def given(term: Term, x0: Tensor, end: float, names: Sequence[str], steps: Sequence[int]) -> list[Entry]:
@@ -78,7 +79,10 @@ def theirs(term: Term, x0: Tensor, end: float, names: Sequence[str]) -> list[Ent
     def run(name: str, tol: float) -> tuple[Tensor, int]:
         return _solved(term, x0, end, solver=TorchDiffEq(name, rtol=tol, atol=0.1 * tol))
 
-    return [Entry(f"torchdiffeq {name}", partial(run, name), TOLERANCES, "o--") for name in names]
+    return [
+        Entry(f"torchdiffeq {name}", partial(run, name), TOLERANCES[: 5 if name == "bosh3" else 7], "o--")
+        for name in names
+    ]
 
 
 PAIRS = ("heun", "bosh3", "dopri5", "tsit5", "dopri8")
@@ -90,7 +94,7 @@ def lotka() -> Case:
     """Smooth and not stiff."""
     problem = lotka_volterra(16)
     term, x0, end = Term(problem.f), problem.x0, problem.end
-    entries = controlled(term, x0, end, PAIRS) + given(term, x0, end, FIXED, [2**k for k in range(6, 14)])
+    entries = controlled(term, x0, end, PAIRS) + given(term, x0, end, FIXED, [2**k for k in range(6, 13)])
     return Case("Lotka-Volterra, 16 samples", entries + theirs(term, x0, end, PEERS), problem.reference())
 
 

@@ -59,7 +59,8 @@ class Reversible:
 
     References
     ----------
-    McCallum and Foster, Efficient, Accurate and Stable Gradients for Neural ODEs, arXiv:2410.11648, section 3.
+    McCallum and Foster, Efficient, Accurate and Stable Gradients for Neural ODEs, arXiv:2410.11648, section 3; for
+    the exponential form also Blasingame and Liu, Rex: Reversible Exponential (Stochastic) Runge-Kutta Solvers.
 
     Examples
     --------

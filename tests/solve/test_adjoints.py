@@ -13,6 +13,7 @@ from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
 from sciode.pde import burgers, kuramoto_sivashinsky
 from sciode.solve import (
+    Adams,
     Adjoint,
     Checkpointed,
     Continuous,
@@ -203,6 +204,15 @@ def test_step_control(adjoint: Adjoint, linear: bool) -> None:
     want = gradient(base, Direct(), dt=1e-2)
     got = gradient(solver, adjoint, controller=Pid(rtol=1e-8, atol=1e-10))
     assert_same(got, want, 1e-5 if isinstance(adjoint, ReversibleAdjoint) else 1e-6)
+
+
+@pytest.mark.parametrize("problem", [semilinear, burgers_in_fourier_space])
+def test_multistep_memory(problem: Problem) -> None:
+    """Slopes that are remembered pass from segment to segment; the way back starts anew at every asked time."""
+    solver = Adams(3)
+    want = problem(solver, Direct())
+    assert_same(problem(solver, Checkpointed(3)), want, 1e-14)
+    assert_same(problem(solver, Continuous()), want, 1e-2)
 
 
 @pytest.mark.parametrize("adjoint", [Checkpointed(), Continuous()])

@@ -15,9 +15,13 @@ from sciode.solve.driver import Coarse, Field, Generator, Path
 from sciode.solve.events import Event, Found
 from sciode.solve.exponential_euler import ExponentialEulerMaruyama
 from sciode.solve.fractional import Fractional, fractional
+from sciode.solve.implicit import Implicit
+from sciode.solve.implicit_tableaus import IMPLICIT_EULER, KVAERNO3, KVAERNO5, TR_BDF2, ImplicitTableau
+from sciode.solve.linear import Dense, Gmres, LinearSolver
 from sciode.solve.loop import FixedLoop
 from sciode.solve.moments import EXACT, HALVED, MIDPOINT, PLMS, TRAPEZOID, Exact, Frozen, MomentRule
 from sciode.solve.multistep import Adams
+from sciode.solve.newton import Newton
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
 from sciode.solve.quadrature import Quadrature
@@ -37,9 +41,13 @@ __all__ = [
     "EXACT",
     "HALVED",
     "IDENTITY",
+    "IMPLICIT_EULER",
+    "KVAERNO3",
+    "KVAERNO5",
     "MIDPOINT",
     "PLMS",
     "TRAPEZOID",
+    "TR_BDF2",
     "Adams",
     "Adjoint",
     "At",
@@ -54,6 +62,7 @@ __all__ = [
     "Controller",
     "Cosine",
     "CudaGraph",
+    "Dense",
     "Diagonal",
     "Direct",
     "Drift",
@@ -68,10 +77,15 @@ __all__ = [
     "Fractional",
     "Frozen",
     "Generator",
+    "Gmres",
     "Identity",
+    "Implicit",
+    "ImplicitTableau",
     "Ladder",
+    "LinearSolver",
     "Milstein",
     "MomentRule",
+    "Newton",
     "Noise",
     "Path",
     "Phi",

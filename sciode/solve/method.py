@@ -107,7 +107,8 @@ class Method:
         if not isinstance(self.solver, RungeKutta):
             if not hasattr(self.solver, "attempt"):
                 raise InputError(f"{type(self.solver).__name__} has no error estimate: give dt= and no controller")
-            return SolverPair(self.solver, term, packing)
+            tuned = getattr(self.solver, "tuned", None)  # an iteration inside that should know the tolerance
+            return SolverPair(self.solver if tuned is None else tuned(self.controller), term, packing)
         if term.linear is not None:
             return ExponentialPair(self.solver.tableau, term, packing)
         if term.chart is not IDENTITY:

@@ -17,7 +17,7 @@ from sciode.solve.control import Controller
 from sciode.solve.events import Event
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
-from sciode.solve.solution import Charted, Solution
+from sciode.solve.solution import Charted, Solution, finite
 from sciode.solve.step import Solver
 from sciode.solve.term import Term
 
@@ -188,12 +188,11 @@ def _check_state(x0: State) -> None:
             raise InputError(f"x0 takes floating-point or complex tensors 'b ...', found {kind}")
         if part.dim() < 1:
             raise InputError("x0 has no batch axis; expected 'b ...', found a number")
-        if not bool(torch.isfinite(part.detach()).all()):
-            bad = int(
-                (~torch.isfinite(part.detach()))
-                .flatten(1 if part.dim() > 1 else 0)
-                .reshape(part.shape[0], -1)
-                .any(1)
-                .nonzero()[0]
-            )
-            raise InputError(f"x0 holds NaN or infinity, first in sample {bad}")
+        if part.shape[0] == 0:
+            raise InputError(f"x0 holds no samples: {list(part.shape)}")
+    places = {str(part.device) for part in leaves(x0)}
+    if len(places) > 1:
+        raise InputError(f"the tensors of x0 lie on several devices: {', '.join(sorted(places))}")
+    good = finite(x0)
+    if not bool(good.all()):
+        raise InputError(f"x0 holds NaN or infinity, first in sample {int((~good).nonzero()[0])}")

@@ -106,6 +106,10 @@ class Term:
     chart: Chart = IDENTITY
     parameters: tuple[Tensor, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not callable(self.drift):
+            raise InputError(f"the drift is a function of (s, y), found {type(self.drift).__name__}")
+
     def checked(self) -> "Term":
         """Return the same term with a drift that raises :class:`InputError` for a slope unlike the state.
 
@@ -119,6 +123,10 @@ class Term:
             if len(slopes) != len(parts):
                 raise InputError(f"the drift returned {len(slopes)} tensors for a state of {len(parts)}")
             for k, part in zip(slopes, parts, strict=True):
+                if not isinstance(k, Tensor):
+                    raise InputError(f"the drift returned {type(k).__name__}, not a tensor")
+                if k.device != part.device:
+                    raise InputError(f"the drift returned a tensor on {k.device} for a state on {part.device}")
                 if k.shape != part.shape or k.dtype != part.dtype:
                     raise InputError(
                         f"the drift returned {k.dtype} {list(k.shape)} for a state {part.dtype} {list(part.shape)}"

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 r"""Implicit Runge--Kutta methods with an explicit first stage and one diagonal number (ESDIRK), as numbers.
 
 Symbols: ``c`` nodes, ``A`` lower triangular, ``gamma`` its diagonal, ``R`` stability function.
@@ -133,3 +134,147 @@ KVAERNO5 = ImplicitTableau(
     embedded_order=4,
 )
 """Kvaerno, BIT 44 (2004), 5(4)."""
+=======
+r"""Implicit methods as data: singly diagonally implicit with an explicit first stage (ESDIRK), L-stable.
+
+Symbols: ``gamma`` the diagonal entry, ``c`` nodes, ``a`` entries below the diagonal.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class ImplicitTableau:
+    r"""A stiffly accurate ESDIRK method: the last stage is the new state, its slope the next step's first.
+
+    .. math:: Y_i = y + h \sum_{j<i} a_{ij} k_j + h \gamma k_i, \qquad k_i = F(s + c_i h, Y_i), \qquad
+              y_1 = Y_s
+
+    Parameters
+    ----------
+    nodes
+        c, one per stage; the first is 0, the last 1.
+    stages
+        Row i holds the i entries below the diagonal.
+    gamma
+        The diagonal of every row but the first, where it is 0.
+    embedded
+        Weights of the second solution, one per stage.
+    order, error_order
+        Order of the method, and of the embedded one.
+
+    References
+    ----------
+    Kvaerno, *Singly diagonally implicit Runge--Kutta methods with an explicit first stage*, BIT 44 (2004).
+
+    Examples
+    --------
+    >>> len(KVAERNO5.nodes), KVAERNO5.order, KVAERNO5.error_order
+    (7, 5, 4)
+    """
+
+    nodes: tuple[float, ...]
+    stages: tuple[tuple[float, ...], ...]
+    gamma: float
+    embedded: tuple[float, ...]
+    order: int
+    error_order: int
+
+    def __post_init__(self) -> None:
+        count = len(self.nodes)
+        rows = [len(row) for row in self.stages]
+        if rows != list(range(count)) or len(self.embedded) != count:
+            raise ValueError(f"{count} nodes need rows of length 0..{count - 1} and {count} weights, not {rows}")
+        if self.nodes[0] != 0.0 or self.nodes[-1] != 1.0 or not self.gamma > 0.0:
+            raise ValueError(
+                f"the first node must be 0, the last 1 and gamma > 0; found {self.nodes}, {self.gamma}"
+            )
+
+    def matrix(self) -> list[list[float]]:
+        """Return A, square."""
+        count = len(self.nodes)
+        rows = [[*row, self.gamma if i else 0.0] for i, row in enumerate(self.stages)]
+        return [row + [0.0] * (count - len(row)) for row in rows]
+
+
+@cache
+def predictors(tableau: ImplicitTableau) -> tuple[tuple[float, ...], ...]:
+    r"""Return for every stage the weights of earlier slopes, a row of ``i`` each, that predict its own.
+
+    A stage at the node of the one before is expected to have the same value: a_ij + gamma w_j = a_(i-1)j.
+    Another is extrapolated by the polynomial through the slopes of the first three nodes.
+
+    >>> predictors(KVAERNO3)[1]
+    (1.0,)
+    """
+    rows: list[tuple[float, ...]] = [()]
+    for i in range(1, len(tableau.nodes)):
+        if tableau.nodes[i] == tableau.nodes[i - 1]:
+            before = (*tableau.stages[i - 1], tableau.gamma)
+            pairs = zip(before, tableau.stages[i], strict=True)
+            rows.append(tuple((old - new) / tableau.gamma for old, new in pairs))
+        else:
+            known = tableau.nodes[: min(i, 3)]
+            row = [_lagrange(known, j, tableau.nodes[i]) for j in range(len(known))]
+            rows.append((*row, *[0.0] * (i - len(known))))
+    return tuple(rows)
+
+
+def _lagrange(nodes: tuple[float, ...], j: int, at: float) -> float:
+    value = 1.0
+    for i, node in enumerate(nodes):
+        if i != j:
+            value *= (at - node) / (nodes[j] - node)
+    return value
+
+
+def _kvaerno3() -> ImplicitTableau:
+    # The root of 6 g^3 - 18 g^2 + 9 g - 1 at which the method is L-stable.
+    g = 0.435866521508458999416019451194
+    third = ((-4 * g * g + 6 * g - 1) / (4 * g), (1 - 2 * g) / (4 * g))
+    last = ((6 * g - 1) / (12 * g), -1 / ((24 * g - 12) * g), (-6 * g * g + 6 * g - 1) / (6 * g - 3))
+    return ImplicitTableau(
+        nodes=(0.0, 2 * g, 1.0, 1.0),
+        stages=((), (g,), third, last),
+        gamma=g,
+        embedded=(*third, g, 0.0),
+        order=3,
+        error_order=2,
+    )
+
+
+def _kvaerno5() -> ImplicitTableau:
+    g = 0.26
+    sixth = (0.13855640231268224, 0.0, -0.04245337201752043, 0.02446657898003141, 0.61943039072480676)
+    return ImplicitTableau(
+        nodes=(0.0, 0.52, 1.230333209967908, 0.8957659843500759, 0.43639360985864756, 1.0, 1.0),
+        stages=(
+            (),
+            (g,),
+            (0.13, 0.84033320996790809),
+            (0.22371961478320505, 0.47675532319799699, -0.06470895363112615),
+            (0.16648564323248321, 0.10450018841591720, 0.03631482272098715, -0.13090704451073998),
+            sixth,
+            (
+                0.13659751177640291,
+                0.0,
+                -0.05496908796538376,
+                -0.04118626728321046,
+                0.62993304899016403,
+                0.06962479448202728,
+            ),
+        ),
+        gamma=g,
+        embedded=(*sixth, g, 0.0),
+        order=5,
+        error_order=4,
+    )
+
+
+KVAERNO3 = _kvaerno3()
+"""Kvaerno 3(2), four stages, L-stable, as is its embedded method A-stable."""
+
+KVAERNO5 = _kvaerno5()
+"""Kvaerno 5(4), seven stages, L-stable. Its third stage lies beyond the step, at 1.23 h."""
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)

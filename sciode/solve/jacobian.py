@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 r"""Products with the Jacobian of a drift, and the linear systems of an implicit stage.
 
 Symbols: ``f(s, y)`` packed drift, ``y`` packed state ``[b, n]``, ``J`` its Jacobian, ``g`` step times diagonal
@@ -150,3 +151,99 @@ class Shifted:
 
     def _g(self) -> Any:
         return self.g[:, :, None] if isinstance(self.g, Tensor) else self.g
+=======
+"""Products with the Jacobian of a drift, from either side, and the Jacobian itself, sample by sample.
+
+Symbols: ``f`` maps ``[b, n]`` to ``[b, n]`` sample by sample, ``v`` a direction, ``J`` its Jacobian ``[b, n, n]``.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+
+_FEW = 8  # rows that are cheaper one by one
+
+Map: TypeAlias = Callable[[Tensor], Tensor]
+
+
+def push(f: Map, y: Tensor) -> Map:
+    """Return v -> J(y) v.
+
+    By differentiating twice backward: J^T w is linear in w, and its derivative along w is J. That needs no further
+    call of the drift per product, and small operations cost less than in forward mode, which serves drifts
+    that cannot be differentiated twice.
+    """
+    w = torch.zeros_like(y, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            x = y.detach().requires_grad_()
+            pulled = _gradient(f(x), x, w, create_graph=True)
+        if not pulled.requires_grad:
+            return torch.zeros_like
+        torch.autograd.grad(pulled, w, y, retain_graph=True)
+    except RuntimeError:  # once-differentiable operations; what else is wrong comes up again in forward mode
+        return lambda v: torch.func.jvp(f, (y,), (v,))[1]
+    return lambda v: torch.autograd.grad(pulled, w, v, retain_graph=True)[0].detach()
+
+
+def pull(f: Map, y: Tensor) -> Map:
+    """Return g -> J(y)^T g."""
+    with torch.enable_grad():
+        x = y.detach().requires_grad_()
+        value = f(x)
+    return lambda g: _gradient(value, x, g, create_graph=False).detach()
+
+
+def _gradient(value: Tensor, x: Tensor, g: Tensor, create_graph: bool) -> Tensor:
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(value, x, g, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+def dense(f: Map, y: Tensor) -> Tensor:
+    """Return J ``[b, n, n]``, row by row, or all rows at once for a wide state whose drift can be batched.
+
+    >>> dense(lambda y: y**2, torch.tensor([[1.0, 2.0]]))
+    tensor([[[2., 0.],
+             [0., 4.]]])
+    """
+    width = y.shape[1]
+    basis = torch.eye(width, dtype=y.dtype, device=y.device)[:, None].expand(width, *y.shape)
+    product = pull(f, y)
+    if width > _FEW:
+        try:
+            return torch.func.vmap(product)(basis).transpose(0, 1)
+        except (NotImplementedError, RuntimeError):  # an operation that cannot be batched
+            pass
+    return torch.stack([product(g) for g in basis.unbind()], dim=1)
+
+
+def check(f: Map, y: Tensor) -> None:
+    """Raise :class:`InputError` for a drift that autograd cannot see through.
+
+    A drift that detaches its state has a Jacobian of zeros: no error, but an iteration that does not converge.
+    A difference quotient tells it from a drift that is constant.
+    """
+    with torch.no_grad():
+        wave = torch.cos(torch.arange(1, y.shape[1] + 1, dtype=y.dtype, device=y.device))
+        v = (1.0 + y.abs()) * wave
+        point = y + 1e-3 * v
+        try:
+            product = push(f, point)(v)
+        except (NotImplementedError, RuntimeError) as error:
+            raise InputError(
+                "the drift cannot be differentiated with respect to the state, which an implicit method needs: "
+                "write it in torch operations, or use an explicit method"
+            ) from error
+        change = (f(point + 1e-3 * v) - f(point)).nan_to_num()
+        if not bool(product.any()) and bool(change.any()):
+            raise InputError(
+                "the drift depends on the state, but its derivative is zero: it detaches the state or computes "
+                "outside torch; write it in torch operations, or use an explicit method"
+            )
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 r"""Newton's method for the stages of an implicit step, and gradients of its solution.
 
 Symbols: ``z`` increment of a stage ``[b, n]``, ``g = h gamma``.
@@ -11,10 +12,21 @@ a sum of masses, every linear solve conserves too.
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+=======
+r"""Newton's method for the stages of implicit methods, :math:`Y = b + \sigma F(Y)`, sample by sample.
+
+Symbols: ``Y`` stage ``[b, n]``, ``b`` base, ``sigma`` = gamma h (a float, or ``[b, 1]``), ``d`` increment,
+``rate`` ratio of one increment to the one before.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 
 import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 from sciode.core.errors import InputError
 from sciode.core.typing import Time
 from sciode.solve.jacobian import Field, Shifted
@@ -194,3 +206,224 @@ def differentiable(
         residual = stage.field(stage.s, torch.add(base, z, alpha=stage.gamma)) * stage.h - z
         z = _Correct.apply(inverse, z, residual)
     return z
+=======
+from sciode.core.errors import InputError, SciodeError
+from sciode.solve.jacobian import Map, dense, pull, push
+from sciode.solve.krylov import gmres
+
+_SLOW = 0.2  # a rate at which a new Jacobian pays
+_NOISE = 200.0  # times eps: increments below this that no longer shrink are round-off
+
+
+class NoGradient(SciodeError, RuntimeError):
+    """The linear system of a gradient could not be solved."""
+
+
+class Newton(Protocol):
+    """A way to solve the linear systems of Newton's method, and the tolerance of the iteration."""
+
+    @property
+    def rtol(self) -> float:
+        """Error of a stage allowed, relative to the state."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """Iterations allowed."""
+        ...
+
+    def prepare(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None) -> Any:
+        """Return what all stages of a step share; ``rate`` is the diagonal linear part within ``f``, or None."""
+        ...
+
+    def refresh(self, ready: Any, f: Map, y: Tensor, sigma: Any, slow: Tensor) -> Any:
+        """Return the same made anew at ``y`` for the samples in the mask ``slow``."""
+        ...
+
+    def increment(self, ready: Any, f: Map, y: Tensor, sigma: Any, residual: Tensor) -> Tensor:
+        """Return d with (I - sigma J) d = residual, approximately."""
+        ...
+
+    def transposed(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None, g: Tensor) -> Tensor:
+        """Return v with (I - sigma J(y))^T v = g, to full accuracy."""
+        ...
+
+
+def _check(rtol: float, iterations: int) -> None:
+    if not rtol > 0.0:
+        raise InputError(f"Newton's rtol must be positive, found {rtol}")
+    if iterations < 2:
+        raise InputError(f"Newton's method needs at least 2 iterations to judge itself, found {iterations}")
+
+
+@dataclass(frozen=True)
+class DenseNewton:
+    """Newton's method with the Jacobian of every sample as a matrix: one factorisation for all stages of a step.
+
+    The Jacobian costs n products with its transpose, batched, and is made again within a step only where
+    convergence is slow. For states of up to about a hundred numbers.
+
+    Parameters
+    ----------
+    rtol
+        Allowed error of a stage relative to the state. The default leaves solves at rtol = 1e-10 undisturbed.
+    iterations
+        Most iterations of a stage; a sample that needs more has its step refused.
+
+    Examples
+    --------
+    >>> DenseNewton(rtol=1e-8).iterations
+    10
+    """
+
+    rtol: float = 1e-11
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        _check(self.rtol, self.iterations)
+
+    def prepare(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Factorise I - sigma J."""
+        factors, pivots, _ = torch.linalg.lu_factor_ex(_matrix(f, y, sigma))
+        return factors, pivots
+
+    def refresh(
+        self, ready: tuple[Tensor, Tensor], f: Map, y: Tensor, sigma: Any, slow: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Factorise again."""
+        factors, pivots = self.prepare(f, y, sigma, None)
+        return torch.where(slow[:, None, None], factors, ready[0]), torch.where(slow[:, None], pivots, ready[1])
+
+    def increment(self, ready: tuple[Tensor, Tensor], f: Map, y: Tensor, sigma: Any, residual: Tensor) -> Tensor:
+        """Solve by the factors at hand."""
+        return torch.linalg.lu_solve(*ready, residual[:, :, None])[:, :, 0]
+
+    def transposed(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None, g: Tensor) -> Tensor:
+        """Solve with the Jacobian at ``y`` itself."""
+        ready = self.prepare(f, y, sigma, rate)
+        return torch.linalg.lu_solve(*ready, g[:, :, None], adjoint=True)[:, :, 0]
+
+
+def _matrix(f: Map, y: Tensor, sigma: Any) -> Tensor:
+    scale = sigma[:, :, None] if isinstance(sigma, Tensor) else sigma
+    return torch.eye(y.shape[1], dtype=y.dtype, device=y.device) - scale * dense(f, y)
+
+
+@dataclass(frozen=True)
+class NewtonKrylov:
+    """Newton's method with products by the Jacobian alone: GMRES, preconditioned by the diagonal linear part.
+
+    Parameters
+    ----------
+    rtol, iterations
+        As in :class:`DenseNewton`.
+    vectors
+        Most Krylov vectors of a linear solve. A diffusion operator needs about the root of h |J|.
+    forcing
+        Residual of a linear solve, relative to its right side: what Newton's error shrinks by per iteration.
+
+    References
+    ----------
+    Knoll and Keyes, *Jacobian-free Newton--Krylov methods*, J. Comput. Phys. 193 (2004).
+
+    Examples
+    --------
+    >>> NewtonKrylov(vectors=40).forcing
+    0.001
+    """
+
+    rtol: float = 1e-11
+    iterations: int = 10
+    vectors: int = 60
+    forcing: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _check(self.rtol, self.iterations)
+        if self.vectors < 1 or not 0.0 < self.forcing < 1.0:
+            raise InputError(
+                f"vectors >= 1 and 0 < forcing < 1 must hold, found {self.vectors} and {self.forcing}"
+            )
+
+    def prepare(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None) -> Map | None:
+        """Return the preconditioner."""
+        return None if rate is None else lambda v: v / (1.0 - sigma * rate)
+
+    def refresh(self, ready: Map | None, f: Map, y: Tensor, sigma: Any, slow: Tensor) -> Map | None:
+        """Nothing to do: every iteration has its own Jacobian."""
+        return ready
+
+    def increment(self, ready: Map | None, f: Map, y: Tensor, sigma: Any, residual: Tensor) -> Tensor:
+        """Solve roughly."""
+        product = push(f, y)
+        return gmres(lambda v: v - sigma * product(v), residual, self.forcing, self.vectors, ready).x
+
+    def transposed(self, f: Map, y: Tensor, sigma: Any, rate: Tensor | None, g: Tensor) -> Tensor:
+        """Solve to round-off, by cycles on what is left."""
+        product = pull(f, y)
+        ready = self.prepare(f, y, sigma, rate)
+        rtol = 100.0 * torch.finfo(g.dtype).eps
+        norm = torch.linalg.vector_norm(g, dim=1)
+        v, rest = torch.zeros_like(g), g
+        for _ in range(self.iterations):
+            # product is J^T, and sigma is one number per sample: sigma J^T is (sigma J)^T.
+            v = v + gmres(lambda w: w - sigma * product(w), rest, self.forcing * 1e-3, self.vectors, ready).x
+            rest = g - (v - sigma * product(v))
+            if not bool((torch.linalg.vector_norm(rest, dim=1) > rtol * norm).any()):
+                return v
+        raise NoGradient(
+            f"GMRES with {self.vectors} vectors did not solve the transposed system of a gradient: "
+            "give NewtonKrylov more vectors, or use DenseNewton"
+        )
+
+
+class Found(NamedTuple):
+    """A stage, which samples converged ``[b]``, the rate last seen ``[b]``, and what later stages may share."""
+
+    y: Tensor
+    good: Tensor
+    rate: Tensor
+    ready: Any
+
+
+def iterate(
+    newton: Newton, ready: Any, f: Map, base: Tensor, sigma: Any, y: Tensor, value: Tensor, trust: Tensor
+) -> Found:
+    """Solve Y = base + sigma f(Y) from the guess ``y``, where f is ``value``; one wait for the device each time.
+
+    The error after an increment d is about rate / (1 - rate) |d|, in the root mean square of the components,
+    each relative to itself and to the round-off of the largest. ``trust`` is the rate expected before two
+    increments have shown one. Hairer and Wanner, *Solving Ordinary Differential Equations II*, section IV.8.
+    """
+    eps = torch.finfo(y.dtype).eps
+    tolerance = max(newton.rtol, 20.0 * eps)
+    active = torch.ones(len(y), dtype=torch.bool, device=y.device)
+    good = torch.zeros_like(active)
+    before: Tensor | None = None
+    rate = trust
+    for index in range(newton.iterations):
+        d = newton.increment(ready, f, y, sigma, base + sigma * value - y)
+        new = y + d
+        large = new.abs().amax(dim=1, keepdim=True)
+        bound = (new.abs() * tolerance).add_(large, alpha=4.0 * eps).clamp_(min=torch.finfo(y.dtype).tiny)
+        size = (d / bound).square_().mean(dim=1).sqrt_()
+        if before is not None:
+            rate = torch.where(active, size / before.clamp(min=1e-3), rate)
+        y = torch.where(active[:, None], new, y)
+        noise = (d.abs().amax(dim=1) <= _NOISE * eps * large[:, 0]) & (rate > _SLOW) & (index > 0)
+        expected = torch.where(rate < 1.0, rate / (1.0 - rate).clamp(min=1e-3), torch.inf)
+        fits = (size <= 1.0) | (expected * size <= 1.0) | noise
+        fits = fits & torch.isfinite(size)
+        failed = ~torch.isfinite(size) if before is None else ~torch.isfinite(size) | (rate > 2.0) & ~fits
+        good = good | active & fits
+        active = active & ~fits & ~failed
+        slow = active & (rate > _SLOW) if before is not None else torch.zeros_like(active)
+        again, poor = torch.stack([active.any(), slow.any()]).tolist()
+        if not again:
+            break
+        before = size
+        if index + 1 < newton.iterations:
+            value = f(y)
+            if poor:
+                ready = newton.refresh(ready, f, y, sigma, slow)
+    return Found(y, good, rate.clamp(min=1e-3), ready)
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)

@@ -1,4 +1,11 @@
+<<<<<<< HEAD
 """Implicit methods: order conditions, stability, orders, stiff references, gradients, refusals, bad input."""
+=======
+"""Implicit methods: order, stability, stiff problems against scipy's Radau, gradients, errors."""
+
+import math
+from collections.abc import Callable
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 
 import numpy as np
 import pytest
@@ -8,6 +15,7 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.solve import (
+<<<<<<< HEAD
     IMPLICIT_EULER,
     KVAERNO3,
     KVAERNO5,
@@ -333,11 +341,286 @@ def test_forward_mode_is_not_required_of_the_drift() -> None:
         def forward(ctx, x):
             ctx.save_for_backward(x)
             return x**3
+=======
+    KVAERNO3,
+    KVAERNO5,
+    Checkpointed,
+    DenseNewton,
+    Diagonal,
+    Fourier,
+    Implicit,
+    ImplicitTableau,
+    NewtonKrylov,
+    Pid,
+    Term,
+    solve,
+)
+from sciode.solve.newton import NoGradient
+from tests.order import density, errors_under_halving, measured_order, trees, weight
+
+F64 = torch.float64
+TABLEAUS = {"kvaerno3": KVAERNO3, "kvaerno5": KVAERNO5}
+NEWTONS = {"dense": DenseNewton(), "krylov": NewtonKrylov()}
+
+
+def tensor(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=F64)
+
+
+def robertson(s: Tensor, y: Tensor) -> Tensor:
+    a, b, c = y.unbind(1)
+    slow, fast, back = 0.04 * a, 3e7 * b * b, 1e4 * b * c
+    return torch.stack([back - slow, slow - back - fast, fast], dim=1)
+
+
+def van_der_pol(s: Tensor, y: Tensor) -> Tensor:
+    return torch.stack([y[:, 1], 1000.0 * (1.0 - y[:, 0] ** 2) * y[:, 1] - y[:, 0]], dim=1)
+
+
+def fronts(s: Tensor, u: Tensor) -> Tensor:
+    """Bistable reaction and diffusion, differences on a periodic line, h |J| far above 1."""
+    return 400.0 * (u.roll(1, 1) - 2.0 * u + u.roll(-1, 1)) + 20.0 * u * (1.0 - u) * (u - 0.3)
+
+
+def by_radau(drift: Callable[[Tensor, Tensor], Tensor], x0: Tensor, t: list[float], atol: float) -> Tensor:
+    """Solve each sample by scipy at 1e-10."""
+
+    def plain(s: float, y: np.ndarray) -> np.ndarray:
+        return drift(torch.tensor(s, dtype=F64), torch.from_numpy(y)[None])[0].numpy()
+
+    rows = [
+        solve_ivp(plain, (t[0], t[-1]), x.numpy(), method="Radau", t_eval=t, rtol=1e-10, atol=atol).y.T for x in x0
+    ]
+    return torch.from_numpy(np.stack(rows))
+
+
+@pytest.mark.parametrize("table", TABLEAUS.values(), ids=TABLEAUS)
+def test_order_conditions(table: ImplicitTableau) -> None:
+    a = torch.tensor(table.matrix(), dtype=F64)
+    torch.testing.assert_close(a.sum(1), torch.tensor(table.nodes, dtype=F64), rtol=0, atol=1e-14)
+    embedded = torch.tensor(table.embedded, dtype=F64)
+    for weights, order in ((a[-1], table.order), (embedded, table.error_order)):
+        for size in range(1, order + 1):
+            for tree in trees(size):
+                assert weight(a, weights, tree) == pytest.approx(1 / density(tree), abs=1e-14)
+        assert any(abs(weight(a, weights, t) - 1 / density(t)) > 1e-4 for t in trees(order + 1)), "understated"
+
+
+@pytest.mark.parametrize("table", TABLEAUS.values(), ids=TABLEAUS)
+def test_methods_are_l_stable(table: ImplicitTableau) -> None:
+    a = torch.tensor(table.matrix(), dtype=torch.complex128)
+    one = torch.ones(len(a), dtype=torch.complex128)
+
+    def growth(z: complex, weights: Tensor) -> float:
+        return abs((1.0 + z * (weights @ torch.linalg.solve(torch.eye(len(a)) - z * a, one))).item())
+
+    for y in np.logspace(-2, 4, 200):
+        assert growth(1j * y, a[-1]) <= 1.0 + 1e-12
+    assert growth(-1e6, a[-1]) < 2e-5
+    assert growth(-1e6, torch.tensor(table.embedded, dtype=torch.complex128)) < 1.0
+
+
+@pytest.mark.parametrize("linear", [None, Diagonal(tensor(-0.5, -3.0))], ids=["drift", "linear"])
+@pytest.mark.parametrize("newton", NEWTONS.values(), ids=NEWTONS)
+@pytest.mark.parametrize("table", TABLEAUS.values(), ids=TABLEAUS)
+def test_measured_order(
+    table: ImplicitTableau, newton: DenseNewton | NewtonKrylov, linear: Diagonal | None
+) -> None:
+    def drift(s: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([y[:, 1] * torch.cos(s), -(y[:, 0] ** 3)], dim=1)
+
+    def whole(s: float, y: np.ndarray) -> list[float]:
+        rates = [0.0, 0.0] if linear is None else [-0.5, -3.0]
+        return [y[1] * math.cos(s) + rates[0] * y[0], -(y[0] ** 3) + rates[1] * y[1]]
+
+    x0 = tensor(1.0, 0.3)[None]
+    reference = torch.from_numpy(solve_ivp(whole, (0, 2), x0[0], method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1])
+
+    def run(dt: float) -> Tensor:
+        return solve(Term(drift, linear), x0, [0.0, 2.0], solver=Implicit(table, newton), dt=dt).y[0, -1]
+
+    errors = errors_under_halving(run, 0.25, reference)
+    assert measured_order(errors[-2:]) == pytest.approx(table.order, abs=0.3), errors
+
+
+def test_a_stiff_decay_is_forgotten_in_one_step() -> None:
+    term = Term(lambda s, y: -1e9 * (y - torch.sin(s)))
+    y = solve(term, torch.ones(1, 1, dtype=F64), [0.0, 1.0], solver=Implicit(), dt=0.5).y[0, 1, 0]
+    assert y.item() == pytest.approx(math.sin(1.0), abs=1e-8)
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared", "each"])
+def test_robertson(per_sample: bool) -> None:
+    t = [0.0, 1e-2, 40.0, 1e5]
+    x0 = torch.stack([tensor(1.0, 0.0, 0.0), tensor(0.7, 0.0, 0.3)])
+    atol = 1e-10 * tensor(1.0, 1e-5, 1.0)
+    got = solve(
+        Term(robertson), x0, t, solver=Implicit(), controller=Pid(rtol=1e-8, atol=atol, per_sample=per_sample)
+    )
+    assert not got.status.any()
+    want = by_radau(robertson, x0, t, atol=1e-16)
+    torch.testing.assert_close(got.y[:, 1:], want[:, 1:], rtol=5e-7, atol=0)
+    torch.testing.assert_close(got.y.sum(-1), torch.ones(2, len(t), dtype=F64), rtol=0, atol=1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared", "each"])
+def test_robertson_at_tight_tolerance(per_sample: bool) -> None:
+    x0, t = tensor(1.0, 0.0, 0.0)[None], [0.0, 1e-2, 40.0, 1e5]
+    controller = Pid(rtol=1e-10, atol=1e-12 * tensor(1.0, 1e-5, 1.0), per_sample=per_sample)
+    got = solve(Term(robertson), x0, t, solver=Implicit(), controller=controller)
+    want = by_radau(robertson, x0, t, atol=1e-18)
+    torch.testing.assert_close(got.y[:, 1:], want[:, 1:], rtol=1e-8, atol=0)
+
+
+def test_van_der_pol_relaxes() -> None:
+    """One full relaxation: over the slow branch, the jump near 807, and back."""
+    x0, t = tensor(2.0, 0.0)[None], [0.0, 500.0, 1000.0, 2000.0]
+    got = solve(Term(van_der_pol), x0, t, solver=Implicit(), controller=Pid(rtol=1e-6, atol=1e-8))
+    assert not got.status.any()
+    torch.testing.assert_close(got.y, by_radau(van_der_pol, x0, t, atol=1e-12), rtol=5e-5, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared", "each"])
+def test_van_der_pol_at_tight_tolerance(per_sample: bool) -> None:
+    x0, t = tensor(2.0, 0.0)[None], [0.0, 500.0, 1000.0, 2000.0]
+    controller = Pid(rtol=1e-10, atol=1e-12, per_sample=per_sample)
+    got = solve(Term(van_der_pol), x0, t, solver=Implicit(), controller=controller)
+    torch.testing.assert_close(got.y, by_radau(van_der_pol, x0, t, atol=1e-13), rtol=3e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared", "each"])
+@pytest.mark.parametrize("newton", NEWTONS.values(), ids=NEWTONS)
+def test_reaction_and_diffusion(newton: DenseNewton | NewtonKrylov, per_sample: bool) -> None:
+    x = torch.arange(32, dtype=F64) / 32
+    x0 = torch.stack([torch.sin(2 * math.pi * x) ** 2, torch.exp(-50 * (x - 0.5) ** 2)])
+    t = [0.0, 0.1, 1.0]
+    controller = Pid(rtol=1e-7, atol=1e-9, per_sample=per_sample)
+    got = solve(Term(fronts), x0, t, solver=Implicit(KVAERNO5, newton), controller=controller)
+    assert not got.status.any()
+    assert got.stats.steps < 150  # an explicit method is held to h |J| < 3: 500 steps
+    torch.testing.assert_close(got.y, by_radau(fronts, x0, t, atol=1e-12), rtol=1e-6, atol=1e-7)
+
+
+def test_each_sample_is_solved_as_if_alone() -> None:
+    x0 = torch.stack([tensor(1.0, 0.0, 0.0), tensor(0.1, 0.0, 0.9)])
+    controller = Pid(rtol=1e-6, atol=1e-6 * tensor(1e-2, 1e-7, 1e-2), per_sample=True)
+    both = solve(Term(robertson), x0, [0.0, 10.0], solver=Implicit(), controller=controller)
+    for i in range(2):
+        alone = solve(Term(robertson), x0[i : i + 1], [0.0, 10.0], solver=Implicit(), controller=controller)
+        torch.testing.assert_close(both.y[i : i + 1], alone.y, rtol=1e-10, atol=0)
+        assert both.stats.accepted[i] == alone.stats.accepted[0]
+
+
+def test_tuple_states_and_backward_in_time() -> None:
+    def drift(s: Tensor, y: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return y[1], -y[0]
+
+    x0 = (torch.ones(2, 1, dtype=F64), torch.zeros(2, 1, dtype=F64))
+    there = solve(Term(drift), x0, [0.0, 1.0], solver=Implicit(), controller=Pid(rtol=1e-9, atol=1e-9))
+    assert there.y[0][0, 1].item() == pytest.approx(math.cos(1.0), abs=1e-8)
+    last = tuple(part[:, 1] for part in there.y)
+    back = solve(Term(drift), last, [1.0, 0.0], solver=Implicit(), controller=Pid(rtol=1e-9, atol=1e-9))
+    torch.testing.assert_close(back.y[0][:, 1], x0[0], rtol=0, atol=2e-8)
+
+
+def stiff_with(rates: Tensor, force: Tensor) -> Term:
+    def drift(s: Tensor, y: Tensor) -> Tensor:
+        mixed = torch.stack([y[:, 0] * y[:, 1], y[:, 1] ** 2 - y[:, 0]], dim=1)
+        return -rates * (y - torch.cos(s)[..., None] * force) + mixed
+
+    return Term(drift)
+
+
+@pytest.mark.parametrize("newton", NEWTONS.values(), ids=NEWTONS)
+@pytest.mark.parametrize("table", TABLEAUS.values(), ids=TABLEAUS)
+def test_gradients_of_fixed_steps(table: ImplicitTableau, newton: DenseNewton | NewtonKrylov) -> None:
+    def last(x0: Tensor, rates: Tensor, force: Tensor) -> Tensor:
+        return solve(stiff_with(rates, force), x0, [0.0, 0.5], solver=Implicit(table, newton), dt=0.1).y[:, -1]
+
+    x0 = torch.tensor([[1.0, 0.4], [0.2, -0.3]], dtype=F64, requires_grad=True)
+    rates = tensor(300.0, 2.0).requires_grad_()
+    assert torch.autograd.gradcheck(last, (x0, rates, tensor(0.7, 0.2).requires_grad_()), eps=1e-5, atol=1e-7)
+
+
+def test_gradients_through_the_linear_part() -> None:
+    def last(x0: Tensor, rate: Tensor) -> Tensor:
+        term = Term(lambda s, y: torch.sin(y.roll(1, 1)), Diagonal(rate))
+        return solve(term, x0, [0.0, 0.5], solver=Implicit(KVAERNO3, NewtonKrylov()), dt=0.1).y[:, -1]
+
+    x0 = torch.tensor([[1.0, 0.4, 0.1]], dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(last, (x0, tensor(-200.0, -1.0, 0.0).requires_grad_()), eps=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["shared", "each"])
+def test_gradient_of_an_adaptive_solve(per_sample: bool) -> None:
+    x0 = torch.tensor([[1.0, 0.4], [0.2, -0.3]], dtype=F64)
+    controller = Pid(rtol=1e-7, atol=1e-9, per_sample=per_sample)
+
+    def loss(rates: Tensor) -> Tensor:
+        term = stiff_with(rates, tensor(0.7, 0.2))
+        return solve(term, x0, [0.0, 0.5], solver=Implicit(), controller=controller).y[:, -1].sum()
+
+    rates = tensor(300.0, 2.0).requires_grad_()
+    (got,) = torch.autograd.grad(loss(rates), rates)
+    with torch.no_grad():
+        steps = (tensor(3.0, 0.0), tensor(0.0, 0.002))
+        want = torch.stack([(loss(rates + e) - loss(rates - e)) / (2 * e.sum()) for e in steps])
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=2e-8)
+
+
+def test_checkpointed_gradient_is_the_direct_one() -> None:
+    found = []
+    for adjoint in ({}, {"adjoint": Checkpointed()}):
+        rates = tensor(300.0, 2.0).requires_grad_()
+        term = stiff_with(rates, tensor(0.7, 0.2))
+        y = solve(term, torch.ones(1, 2, dtype=F64), [0.0, 0.5], solver=Implicit(), dt=0.05, **adjoint).y
+        found.append(torch.autograd.grad(y[:, -1].sum(), rates)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=0)
+
+
+def test_a_second_derivative_is_refused() -> None:
+    x0 = torch.ones(1, 2, dtype=F64, requires_grad=True)
+    y = solve(stiff_with(tensor(3.0, 2.0), tensor(0.7, 0.2)), x0, [0.0, 0.1], solver=Implicit(), dt=0.1).y
+    (slope,) = torch.autograd.grad(y[:, -1].sum(), x0, create_graph=True)
+    with pytest.raises(NoGradient, match="differentiable once"):
+        torch.autograd.grad(slope.sum(), x0)
+
+
+def test_a_gradient_that_gmres_cannot_reach_is_an_error() -> None:
+    x0 = torch.rand(1, 32, dtype=F64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    newton = NewtonKrylov(vectors=2, iterations=60)
+    y = solve(Term(fronts), x0, [0.0, 0.01], solver=Implicit(KVAERNO3, newton), dt=0.01).y
+    assert bool(torch.isfinite(y).all())
+    weak = NewtonKrylov(vectors=2, iterations=2)
+    with pytest.raises(NoGradient, match="more vectors"):
+        weak.transposed(lambda u: fronts(tensor(0.0), u), x0, 0.01, None, torch.ones_like(x0))
+
+
+def test_a_step_that_newton_cannot_solve_is_refused() -> None:
+    """exp overflows within a first step of 10: the controller has to find a smaller one."""
+    term = Term(lambda s, y: torch.exp(10.0 * y) - 2.0 * torch.exp(20.0 * y))
+    x0 = tensor(0.5)[None]
+    got = solve(term, x0, [0.0, 10.0], solver=Implicit(), dt=10.0, controller=Pid(rtol=1e-8, atol=1e-10))
+    assert got.y[0, 1].item() == pytest.approx(-math.log(2.0) / 10.0, abs=1e-7)
+    lost = solve(Term(lambda s, y: y * y), tensor(1.0)[None], [0.0, 5.0], solver=Implicit(), dt=5.0)
+    assert bool(lost.y[0, 1].isnan()) and bool(lost.status[0])
+
+
+def test_a_drift_without_forward_mode_is_differentiated_twice_backward() -> None:
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, y):
+            ctx.save_for_backward(y)
+            return y**3
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 
         @staticmethod
         def backward(ctx, g):
             return 3 * ctx.saved_tensors[0] ** 2 * g
 
+<<<<<<< HEAD
     x0 = torch.ones(1, 2, dtype=D)
     a = solve(Term(lambda s, y: -Cube.apply(y)), x0, [0.0, 1.0], solver=Implicit(newton=Newton(Gmres())), dt=0.1).y
     torch.testing.assert_close(a[:, -1], x0 / 3**0.5, rtol=1e-6, atol=0)
@@ -394,3 +677,42 @@ def test_bad_input() -> None:
         Gmres(rtol=0.0)
     with pytest.raises(InputError, match="diagonal"):
         ImplicitTableau(((0.0,), (0.5, 0.5), (0.3, 0.3, 0.4)), order=1)
+=======
+    x0 = torch.ones(2, 2, dtype=F64)
+    for newton in NEWTONS.values():
+        rows = [
+            solve(Term(drift), x0, [0.0, 0.1], solver=Implicit(KVAERNO3, newton), dt=0.02).y
+            for drift in (lambda s, y: -50 * Cube.apply(y), lambda s, y: -50 * y**3)
+        ]
+        torch.testing.assert_close(rows[0], rows[1], rtol=1e-10, atol=0)
+
+
+def test_single_precision_converges() -> None:
+    x0 = torch.tensor([[1.0, 0.0, 0.0]])
+    got = solve(Term(robertson), x0, [0.0, 40.0], solver=Implicit(), controller=Pid(rtol=1e-4, atol=1e-8))
+    assert not got.status.any() and got.y.dtype == torch.float32
+    assert got.y[0, 1, 0].item() == pytest.approx(0.7158271, rel=1e-3)
+
+
+def test_errors() -> None:
+    real = torch.ones(1, 4, dtype=F64)
+    for drift in (lambda s, y: torch.from_numpy(-y.detach().numpy()), lambda s, y: -y.detach()):
+        with pytest.raises(InputError, match=r"differentia|derivative is zero"):
+            solve(Term(drift), real, [0.0, 1.0], solver=Implicit(), dt=0.1)
+    solve(Term(lambda s, y: torch.ones_like(y)), real, [0.0, 1.0], solver=Implicit(), dt=0.5)  # constant is fine
+    with pytest.raises(InputError, match="real states"):
+        solve(Term(lambda s, y: -y), real.to(torch.complex128), [0.0, 1.0], solver=Implicit(), dt=0.1)
+    with pytest.raises(InputError, match="real states"):
+        chart = Fourier((4,))
+        solve(Term(lambda s, y: -y, chart=chart), real[:, None], [0.0, 1.0], solver=Implicit(), dt=0.1)
+    with pytest.raises(InputError, match="complex linear part"):
+        solve(Term(lambda s, y: -y, Diagonal(1j)), real, [0.0, 1.0], solver=Implicit(), dt=0.1)
+    with pytest.raises(InputError, match="at least 2"):
+        DenseNewton(iterations=1)
+    with pytest.raises(InputError, match="rtol"):
+        NewtonKrylov(rtol=0.0)
+    with pytest.raises(InputError, match="forcing"):
+        NewtonKrylov(forcing=1.0)
+    with pytest.raises(ValueError, match="rows of length"):
+        ImplicitTableau((0.0, 1.0), ((), ()), 0.5, (0.5, 0.5), 1, 1)
+>>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 r"""Implicit Runge--Kutta methods, for stiff equations.
 
 Symbols: ``s`` times of the stages, ``h`` step, ``y`` packed state ``[b, n]``, ``z`` slopes times the step.
@@ -7,19 +6,6 @@ Symbols: ``s`` times of the stages, ``h`` step, ``y`` packed state ``[b, n]``, `
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-=======
-r"""Implicit Runge--Kutta methods for stiff equations: the drift and the linear part are both treated implicitly.
-
-Symbols: ``F`` = L y + N, ``h`` step, ``y`` state packed ``[b, n]``, ``K`` slopes times h, ``sigma`` = gamma h.
-
-Gradients go by the implicit function theorem: a stage Y = b + sigma F(Y) has
-:math:`\delta Y = (I - \sigma J)^{-1} (\delta b + \sigma\,\delta F)`, so its gradient is one transposed linear
-solve, whatever the iterations that found Y.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 from typing import Any, NamedTuple
 
 import torch
@@ -27,23 +13,16 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time, leaves, like
-<<<<<<< HEAD
 from sciode.solve.chart import IDENTITY
 from sciode.solve.control import Controller
 from sciode.solve.implicit_tableaus import KVAERNO5, ImplicitTableau, predictor
 from sciode.solve.jacobian import Shifted, check_differentiable
 from sciode.solve.linear import Damp, Inverse
 from sciode.solve.newton import Newton, Stage, differentiable
-=======
-from sciode.solve.implicit_tableaus import KVAERNO5, ImplicitTableau, predictors
-from sciode.solve.jacobian import Map, check
-from sciode.solve.newton import DenseNewton, Newton, NewtonKrylov, NoGradient, iterate
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 from sciode.solve.packing import Packing
 from sciode.solve.step import At, Trial
 from sciode.solve.term import Diagonal, Term
 
-<<<<<<< HEAD
 _DEGREE = 2  # of the polynomial that predicts a stage
 _RESOLVED = 500.0  # units of round-off: no relative tolerance of Newton's method below this can be met
 
@@ -54,65 +33,20 @@ class _Stages(NamedTuple):
     z: list[Tensor]
     y: Tensor
     good: Tensor  # [b]: every stage was solved
-=======
-_DENSE = 100  # widest state of one sample for which the Jacobian is made by default
-
-
-class _Step(NamedTuple):
-    y: Tensor
-    slope: Tensor
-    slopes: list[Tensor]
-    good: Tensor
-
-
-class _Stage(torch.autograd.Function):
-    """Y where b + sigma F(Y) = Y is known to hold: the value of Y, the gradient of the solution."""
-
-    @staticmethod
-    def forward(ctx: Any, image: Tensor, y: Tensor, transposed: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(image)
-        ctx.transposed = transposed
-        return y.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        v = ctx.transposed(grads[0])
-        return _Once.apply(v, *ctx.saved_tensors) if torch.is_grad_enabled() else v, None, None
-
-
-class _Once(torch.autograd.Function):
-    """A gradient that depends on the stage in a way that is not recorded: an error if that is asked for."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, image: Tensor) -> Tensor:
-        return v.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise NoGradient("an implicit method is differentiable once: use an explicit one for second derivatives")
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 
 
 @dataclass(frozen=True)
 class Implicit:
-<<<<<<< HEAD
     r"""ESDIRK method, its stages solved by Newton's method, for stiff equations.
 
     The whole right side, L y + N, is treated implicitly. Works on real and complex states and tuples, with one
     step for the batch or one per sample. Gradients come from the implicit function theorem: the iterations leave
     no record; ``Newton(derivatives=2)`` allows second derivatives. A sample in which Newton's method fails has
     its step refused; with given steps it becomes NaN, which ``Solution.status`` reports.
-=======
-    """Singly diagonally implicit method with an explicit first stage, for stiff equations with real states.
-
-    Works with ``dt=`` and under a controller. In a step that Newton's method cannot solve, a sample's step is
-    refused under control, and its state becomes NaN on a given grid. Differentiable once.
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
 
     Parameters
     ----------
     tableau
-<<<<<<< HEAD
         ``KVAERNO5``, ``KVAERNO3``, ``TR_BDF2``, ``IMPLICIT_EULER``, or your own.
     newton
         How the stages are solved: tolerance, linear solver.
@@ -142,53 +76,12 @@ class Implicit:
         return self.tableau.order
 
     @property
-=======
-        ``KVAERNO5`` or ``KVAERNO3``.
-    newton
-        :class:`DenseNewton` or :class:`NewtonKrylov`. By default the first for states of up to 100 numbers per
-        sample, and the second for wider ones.
-
-    Raises
-    ------
-    InputError
-        For complex states, for noise, and for a drift that autograd cannot differentiate.
-
-    References
-    ----------
-    Kvaerno, BIT 44 (2004); Hairer and Wanner, *Solving Ordinary Differential Equations II*, chapter IV.
-
-    Examples
-    --------
-    >>> from sciode.solve import Pid, solve
-    >>> stiff = Term(lambda s, y: -1e6 * (y - torch.cos(s)))
-    >>> x0 = torch.zeros(1, 1, dtype=torch.float64)
-    >>> found = solve(stiff, x0, [0.0, 1.0], solver=Implicit(), controller=Pid(rtol=1e-8, atol=1e-8))
-    >>> round(found.y[0, 1].item(), 5), found.stats.steps < 100
-    (0.5403, True)
-    """
-
-    tableau: ImplicitTableau = KVAERNO5
-    newton: Newton | None = None
-
-    @property
-    def order(self) -> int:
-        """Order of convergence on problems that are not stiff."""
-        return self.tableau.order
-
-    @property
-    def error_order(self) -> int:
-        """Order of the embedded method."""
-        return self.tableau.error_order
-
-    @property
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)
     def nodes(self) -> tuple[float, ...]:
         """Times of the stages within a step, in units of h."""
         return self.tableau.nodes
 
     @property
     def history(self) -> int:
-<<<<<<< HEAD
         """0: a one-step method."""
         return 0
 
@@ -352,122 +245,3 @@ def _combine(base: Tensor, weights: Sequence[float], slopes: Sequence[Tensor]) -
             base = base.add_(slope, alpha=weight) if fresh else base.add(slope, alpha=weight)
             fresh = True
     return base
-=======
-        """0: weights depend on no earlier step."""
-        return 0
-
-    def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> float:
-        """Return ``h``: all weights are numbers."""
-        return h
-
-    def start(self, term: Term, at: At, y: State) -> Tensor:
-        """Check the equation, and return the first slope, packed."""
-        if any(part.is_complex() for part in leaves(y)):
-            raise InputError(
-                "implicit methods take real states: solve in physical space, or give a Fourier chart's linear "
-                "part to an exponential method"
-            )
-        if term.noise is not None:
-            raise InputError("implicit methods take no noise: use a stochastic method, or leave noise= out")
-        system = _System(term, y)
-        flat = system.packing.pack(y)
-        check(lambda p: system(at.times[0], p), flat.detach())
-        return system(at.times[0], flat)
-
-    def step(self, term: Term, at: At, y: State, memory: Tensor, plan: float) -> tuple[State, Tensor]:
-        """Take a step of ``plan``; NaN in the samples whose stages could not be solved."""
-        system = _System(term, y)
-        done = self._stages(system, at, plan, system.packing.pack(y), memory)
-        new = torch.where(done.good[:, None], done.y, torch.nan)
-        return system.packing.unpack(new), done.slope
-
-    def attempt(self, term: Term, at: At, h: Any, y: State, memory: Tensor) -> Trial:
-        """Try a step; the error is infinite in the samples whose stages could not be solved."""
-        system = _System(term, y)
-        done = self._stages(system, at, h, system.packing.pack(y), memory)
-        with torch.no_grad():
-            error = torch.zeros_like(done.y)
-            last = (*self.tableau.stages[-1], self.tableau.gamma)
-            for k, w, v in zip(done.slopes, last, self.tableau.embedded, strict=True):
-                if w != v:
-                    error.add_(k, alpha=w - v)
-            error = torch.where(done.good[:, None], error, torch.inf)
-        return Trial(system.packing.unpack(done.y), system.packing.unpack(error), done.slope)
-
-    def _stages(self, system: "_System", at: At, h: Any, y: Tensor, slope: Tensor) -> _Step:
-        table = self.tableau
-        step = h.to(y.dtype)[:, None] if isinstance(h, Tensor) else h
-        sigma = step * table.gamma
-        newton = self.newton or (DenseNewton() if y.shape[1] <= _DENSE else NewtonKrylov())
-        known = [slope * step]
-        with torch.no_grad():
-            ready = newton.prepare(system.at(at.times[0]), y, sigma, system.rate)
-        good = torch.ones(len(y), dtype=torch.bool, device=y.device)
-        trust = torch.ones(len(y), dtype=y.dtype, device=y.device)
-        point = y
-        for i in range(1, len(table.nodes)):
-            base = _combine(y, table.stages[i], known)
-            guess = _combine(base.detach(), predictors(table)[i], known, table.gamma).detach()
-            f = system.at(at.times[i])
-            # The first evaluation is made under autograd's eyes, to learn whether there is anything to record.
-            value = f(guess)
-            recorded = value.requires_grad or base.requires_grad
-            with torch.no_grad():
-                found = iterate(newton, ready, f, base.detach(), sigma, guess, value.detach(), trust)
-                ready, trust, good = found.ready, found.rate**0.8, good & found.good
-                point = torch.where(good[:, None], found.y, y)
-            if recorded:
-                point = _implicit(newton, system, f, base, sigma, point)
-            known.append((point - base) / table.gamma)
-        # The state of a finished sample takes a step of size zero, and its slope stays as it is.
-        if isinstance(step, Tensor):
-            rest = step == 0.0
-            slope = torch.where(rest, slope, known[-1] / torch.where(rest, 1.0, step))
-        else:
-            slope = known[-1] / step
-        return _Step(point, slope, known, good)
-
-
-def _implicit(newton: Newton, system: "_System", f: Map, base: Tensor, sigma: Any, y: Tensor) -> Tensor:
-    rate = None if system.rate is None else system.rate.detach()
-    image = base + sigma * f(y)
-
-    def transposed(g: Tensor) -> Tensor:
-        with torch.no_grad():
-            return newton.transposed(f, y, sigma, rate, g)
-
-    result: Tensor = _Stage.apply(image, y, transposed)
-    return result
-
-
-def _combine(y: Tensor, weights: tuple[float, ...], slopes: list[Tensor], scale: float = 1.0) -> Tensor:
-    fresh = False
-    for w, k in zip(weights, slopes, strict=True):
-        if w:
-            y = y.add_(k, alpha=scale * w) if fresh else y.add(k, alpha=scale * w)
-            fresh = True
-    return y
-
-
-class _System:
-    """The whole drift F = L y + N on packed states."""
-
-    def __init__(self, term: Term, y: State) -> None:
-        self.packing, self.drift = Packing(y), term.drift
-        self.rate = None if term.linear is None else self._rate(term.linear, y)
-
-    def _rate(self, linear: Diagonal, y: State) -> Tensor:
-        parts = leaves(y)
-        rates = linear.rates(len(parts))
-        if any(rate.is_complex() for rate in rates):
-            raise InputError("a complex linear part needs a complex state, which implicit methods do not take")
-        wide = [r.to(p.dtype).to(p.device).expand_as(p) for r, p in zip(rates, parts, strict=True)]
-        return self.packing.pack(like(y, tuple(wide)))
-
-    def __call__(self, s: Time, y: Tensor) -> Tensor:
-        value = self.packing.pack(self.drift(s, self.packing.unpack(y)))
-        return value if self.rate is None else value + self.rate * y
-
-    def at(self, s: Time) -> Map:
-        return lambda y: self(s, y)
->>>>>>> ed5547c (Implicit methods for stiff equations: Kvaerno 3(2) and 5(4), Newton by dense or Krylov solves, gradients by the implicit function theorem)

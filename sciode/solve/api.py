@@ -118,14 +118,21 @@ def solve(
     else:
         step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
         chosen = _chosen(solver, term, controller)
-        method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events))
+        last = save is Save.END and isinstance(adjoint, Direct)  # the others may need what lies between
+        method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events), last)
         rows, report = adjoint.run(method, term, start, asked)
-    left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
-    # The first row is x0 itself: a chart's round trip would change its last digits.
-    y = (left or [x0])[-1] if save is Save.END else each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
+    y = _saved(term, x0, rows, moments, save)
     reached = term.chart.time(report.reached)
     inside = None if report.interpolant is None else Charted(term.chart, report.interpolant)
     return Solution(clock, y, report.status, report.stats, reached, inside, report.events)
+
+
+def _saved(term: Term, x0: State, rows: Sequence[State], moments: Tensor, save: Save) -> State:
+    # The first row is x0 itself: a chart's round trip would change its last digits.
+    if save is Save.END:
+        return x0 if len(rows) == 1 else term.chart.leave(rows[-1], moments[..., -1])
+    left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
+    return each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
 
 
 def _chosen(solver: Solver | None, term: Term, controller: Controller | None) -> Solver:

@@ -51,6 +51,7 @@ class Method:
     dense: bool = False
     capture: Any = None  # Capture on given steps; Compiled or CompiledLoop under a controller
     events: tuple[Event, ...] = ()
+    last: bool = False  # on given steps: the state at the last asked time is all that is wanted
 
     def run(self, term: Term, times: Sequence[float] | Tensor) -> Run:
         """Prepare to integrate ``term`` to the asked ``times`` (of the chart's clock)."""
@@ -95,7 +96,10 @@ class Method:
 
     def _fixed(self, term: Term, times: Sequence[float]) -> "FixedRun":
         assert self.dt is not None
-        return FixedRun(FixedLoop(self.solver, term, even(times, self.dt), self.hooks, self.capture), times)
+        steps = even(times, self.dt)
+        if self.last and len(times) > 2:  # states that nobody keeps make room for the next ones
+            steps, times = steps._replace(marks=(0, steps.marks[-1])), [times[0], times[-1]]
+        return FixedRun(FixedLoop(self.solver, term, steps, self.hooks, self.capture), times)
 
     def _adaptive(self, term: Term, times: Sequence[float], keep: bool = False, land: bool = False) -> AdaptiveRun:
         assert self.controller is not None

@@ -16,6 +16,7 @@ import cmath
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -39,7 +40,7 @@ class Span(NamedTuple):
 
 
 class MomentRule(Protocol):
-    """What a multistep method asks of a rule. All in float64 or complex128, on the host for a number L."""
+    """What a multistep method asks of a rule, which is frozen and hashable. All in float64 or complex128, on the host for a number L."""
 
     @property
     def timed(self) -> bool:
@@ -99,14 +100,11 @@ def moments(rate: Rate, h: float, count: int) -> list[Value]:
 
 def _phi_numbers(z: float | complex, count: int) -> list[float | complex]:
     """Return phi_1 .. phi_count of a number: on the host, as a tensor costs a hundred times as much."""
-    values: list[float | complex] = []
+    values: list[float | complex]
     if abs(z) < (1.0 if count <= 2 else 2.0):
-        term: float | complex = 1.0 / math.factorial(count)
-        total, k = term, count
-        while abs(term) > 1e-18 * abs(total):
-            k += 1
-            term = term * z / k
-            total = total + term
+        total: float | complex = 0.0
+        for coefficient in _series(count):
+            total = total * z + coefficient
         values = [total]
         for k in range(count - 1, 0, -1):
             values.append(z * values[-1] + 1.0 / math.factorial(k))
@@ -115,6 +113,13 @@ def _phi_numbers(z: float | complex, count: int) -> list[float | complex]:
     for k in range(1, count):
         values.append((values[-1] - 1.0 / math.factorial(k)) / z)
     return values
+
+
+@cache
+def _series(order: int) -> tuple[float, ...]:
+    """Return the Taylor coefficients of phi_order, the highest power first: enough of them for |z| < 2."""
+    terms = 18 if order <= 2 else 24
+    return tuple(1.0 / math.factorial(order + power) for power in range(terms - 1, -1, -1))
 
 
 def _phi_tensors(z: Tensor, count: int) -> list[Tensor]:

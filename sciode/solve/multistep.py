@@ -23,11 +23,12 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time, leaves, like
 from sciode.solve import tableaus
-from sciode.solve.moments import EXACT, MomentRule, Rate, Span, Value
+from sciode.solve.moments import EXACT, MomentRule, Rate
+from sciode.solve.multistep_weights import Leaf, Neighbours, known, made
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.step import At, Place, Solver
 from sciode.solve.term import Diagonal, Term
-from sciode.solve.weights import Weight, cast, check_rate
+from sciode.solve.weights import check_rate
 
 _STARTERS = (
     tableaus.ETD1,
@@ -40,14 +41,6 @@ _STARTERS = (
     tableaus.DOPRI8,
 )
 """By order: truly exponential ones where there are, else Lawson methods."""
-
-
-class Leaf(NamedTuple):
-    """The numbers of a step, for one leaf of the state."""
-
-    carry: Weight | None  # None is the identity
-    row: tuple[tuple[Weight, int], ...]  # (weight, which slope), newest slope first
-    paired: bool  # real weights, complex state: combine (re, im) pairs
 
 
 class Starting(NamedTuple):
@@ -169,7 +162,7 @@ class Adams:
             return Starting(self._one_step.plan(linear, h, y))
         before = self._count(index - 1, past[0]) if self.corrector and past else 0
         start = None if place is None else place.start
-        steps = _Steps(h, past, start, count, before)
+        steps = Neighbours(h, past, start, count, before)
         rates = _rates(linear, len(leaves(y)))
         return tuple(self._leaf(rate, steps, part) for rate, part in zip(rates, leaves(y), strict=True))
 
@@ -180,38 +173,16 @@ class Adams:
         wanted = self._predicting if self.orders is None else self.orders[index]
         return wanted if wanted <= index + 1 else 0
 
-    def _leaf(self, rate: Rate, steps: "_Steps", y: Tensor) -> Leaf:
-        check_rate(rate if isinstance(rate, Tensor) else None, y)
-        if isinstance(rate, complex) and not y.is_complex():
-            check_rate(torch.tensor(rate), y)
-        carry, b = self._combination(rate, steps)
-        shaped = [w for w in (carry, *b) if isinstance(w, Tensor) and w.dim() > 0]
-        paired = len(shaped) > 0 and y.is_complex() and not any(w.is_complex() for w in shaped)
-
-        def number(value: Value) -> Weight:
-            if not isinstance(value, Tensor):
-                return value
-            return cast(value[..., None].expand(*value.shape, 2) if paired else value, y, paired)
-
-        row = tuple((number(w), j) for j, w in enumerate(b) if isinstance(w, Tensor) or w != 0.0)
-        return Leaf(None if carry is None else number(carry), row, paired)
-
-    def _combination(self, rate: Rate, steps: "_Steps") -> tuple[Rate, list[Value]]:
-        """Return E and the weights of the slopes: those of the prediction, and of the correction before it."""
-        span = steps.span()
-        carry = self.rule.carry(rate, span)
-        b = self.rule.weights(rate, span)
-        if not steps.before:
-            return carry, b
-        last = steps.last()
-        predicted: list[Any] = [0.0, *self.rule.weights(rate, last)]
-        corrected = self.rule.weights(rate, last._replace(nodes=(1.0, *last.nodes)))
-        total: list[Any] = [c - p for c, p in zip(corrected, predicted, strict=True)]
-        if carry is not None:
-            total = [carry * w for w in total]
-        for j, w in enumerate(b):
-            total[j : j + 1] = [total[j] + w if j < len(total) else w]
-        return carry, total
+    def _leaf(self, rate: Rate, steps: Neighbours, y: Tensor) -> Leaf:
+        if not isinstance(rate, Tensor):
+            if isinstance(rate, complex):
+                check_rate(torch.tensor(rate), y)
+            if not self.rule.timed:
+                rule: Any = self.rule  # hashable, as all rules
+                return known(rule, rate, steps)
+        else:
+            check_rate(rate, y)
+        return made(self.rule, rate, steps, y)
 
     def start(self, term: Term, at: At, y: State) -> tuple[State, ...]:
         """Return the empty history."""
@@ -243,32 +214,6 @@ class Adams:
         seen = replace(term, drift=self.rule.whole(noted))
         y, _ = self._one_step.step(seen, at, y, self._one_step.start(seen, at, y), plan.plan)
         return y, (slopes[0], *memory)[: self.history]
-
-
-class _Steps(NamedTuple):
-    """A step and those before it."""
-
-    h: float
-    past: tuple[float, ...]  # newest first
-    start: float | None
-    slopes: int  # how many to extrapolate
-    before: int  # slopes that the step before extrapolated, if it is to be corrected
-
-    def span(self) -> Span:
-        return Span(self.h, _behind(self.h, self.past, self.slopes), self.start)
-
-    def last(self) -> Span:
-        h, *older = self.past
-        return Span(h, _behind(h, tuple(older), self.before), None if self.start is None else self.start - h)
-
-
-def _behind(h: float, past: tuple[float, ...], count: int) -> tuple[float, ...]:
-    """Return the nodes of the newest slopes, in units of h from the start of the step."""
-    nodes, place = [0.0], 0.0
-    for size in past[: count - 1]:
-        place -= size
-        nodes.append(place / h)
-    return tuple(nodes)
 
 
 def _rates(linear: Diagonal | None, count: int) -> tuple[Rate, ...]:

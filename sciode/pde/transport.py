@@ -4,19 +4,20 @@ import torch
 from torch import Tensor
 
 from sciode.core.typing import State, Time
-from sciode.solve import Drift
+from sciode.solve import Drift, Scaled
 from sciode.spectral import Grid, Symbol
 
 
 def quadratic(points: int, multiplier: Symbol) -> Drift:
     """Return the drift whose Fourier coefficients are ``multiplier`` times those of u^2: two transforms."""
 
-    def drift(s: Time, y: State) -> Tensor:
+    def square(s: Time, y: State) -> Tensor:
         assert isinstance(y, Tensor)
         u = torch.fft.irfft(y, n=points)
-        return torch.fft.rfft(u * u).mul_(multiplier.like(y))
+        # In place where autograd does not need u again.
+        return torch.fft.rfft(u.square() if u.requires_grad else u.pow_(2))
 
-    return drift
+    return Scaled(square, multiplier)
 
 
 def quadratic_flux(grid: Grid, weight: float = 1.0) -> Drift:

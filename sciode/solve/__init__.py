@@ -35,7 +35,7 @@ from sciode.solve.step import At, Place, Solver
 from sciode.solve.steps import Steps
 from sciode.solve.stochastic import EulerMaruyama, Milstein, StochasticHeun, by_difference, by_jvp
 from sciode.solve.tableau import Phi, Tableau, classical
-from sciode.solve.term import Diagonal, Drift, Term
+from sciode.solve.term import Diagonal, Drift, Scaled, Term
 
 __all__ = [
     "EXACT",
@@ -97,6 +97,7 @@ __all__ = [
     "ReversibleHeun",
     "RungeKutta",
     "Save",
+    "Scaled",
     "Solution",
     "Solver",
     "Stats",

@@ -12,9 +12,9 @@ from sciode.core.trees import split
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.capture import Capture, Chunk, Chunks, Hook, Unit
 from sciode.solve.increment import Increment
-from sciode.solve.step import At, Place, Solver, needs_of
+from sciode.solve.step import At, Folding, Place, Solver, needs_of
 from sciode.solve.steps import Steps
-from sciode.solve.term import Term
+from sciode.solve.term import Drift, Term, around
 
 _KEPT = 8  # plans of a large Fourier grid are large: irregular times must not pile them up
 _AT_ONCE = 1024  # steps whose stage times are made together: many enough to be free, few enough to be small
@@ -24,11 +24,14 @@ def counted(term: Term) -> tuple[Term, list[int]]:
     """Return the same term with a drift that counts its calls, and the counter."""
     calls = [0]
 
-    def drift(s: Time, y: State) -> State:
-        calls[0] += 1
-        return term.drift(s, y)
+    def counting(drift: Drift) -> Drift:
+        def call(s: Time, y: State) -> State:
+            calls[0] += 1
+            return drift(s, y)
 
-    return replace(term, drift=drift), calls
+        return call
+
+    return replace(term, drift=around(term.drift, counting)), calls
 
 
 @dataclass
@@ -50,6 +53,8 @@ class FixedLoop:
 
     def __post_init__(self) -> None:
         self._counted, self._calls = counted(self.term)
+        if isinstance(self.solver, Folding):
+            self.solver = self.solver.folded(self.term)
         self._sizes: list[float] = self.steps.sizes.tolist()
         self._depth = self.solver.history
         self._timed: bool = getattr(self.solver, "timed", False)

@@ -4,17 +4,18 @@ Symbols: ``s`` times of the stages, ``h`` step, ``y`` state, ``k`` slopes N(s, y
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sciode.core.symbol import Symbol
 from sciode.core.typing import State, leaves, like
 from sciode.solve.phi import phi
 from sciode.solve.step import At
 from sciode.solve.tableau import Entry, Tableau
-from sciode.solve.term import Diagonal, Term
+from sciode.solve.term import Diagonal, Scaled, Term, check_factor
 from sciode.solve.weights import Row, Weight, at_rest, carried, cast, check_rate, combine, entry_weight
 
 
@@ -34,6 +35,8 @@ class RungeKutta:
     ----------
     tableau
         One of :mod:`sciode.solve.tableaus`, or your own.
+    factor
+        Set by :meth:`folded`: the factor of the drift that is part of the weights.
 
     Examples
     --------
@@ -43,6 +46,19 @@ class RungeKutta:
     """
 
     tableau: Tableau
+    factor: Symbol | None = None
+
+    def folded(self, term: Term) -> "RungeKutta":
+        """Return the method for ``term`` alone, its weights holding the factor of a :class:`Scaled` drift.
+
+        Per step this saves a product for every call of the drift. Numbers stay numbers: a method without a linear
+        part keeps its scalar weights. A factor with a gradient stays outside, where autograd and the adjoints
+        look for it.
+        """
+        drift = term.drift
+        if not isinstance(drift, Scaled) or term.linear is None or drift.factor.value.requires_grad:
+            return self
+        return replace(self, factor=drift.factor)
 
     @property
     def order(self) -> int:
@@ -76,7 +92,12 @@ class RungeKutta:
 
     def _leaf_plan(self, rate: Tensor | None, h: float, y: Tensor) -> Plan:
         check_rate(rate, y)
-        paired = rate is not None and y.is_complex() and not rate.is_complex() and rate.dim() > 0
+        factor = None if self.factor is None else self.factor.value
+        if factor is not None:
+            check_factor(factor, y)
+        constants = [part for part in (rate, factor) if part is not None]
+        paired = y.is_complex() and not any(part.is_complex() for part in constants)
+        paired = paired and any(part.dim() for part in constants)
 
         def settle(value: Tensor) -> Weight:
             return cast(value[..., None].expand(*value.shape, 2) if paired else value, y, paired)
@@ -92,8 +113,11 @@ class RungeKutta:
 
         def weight(entry: Entry) -> Weight:
             if entry not in known:
-                known[entry] = at_rest(entry, h) if rate is None else settle(entry_weight(entry, rate, h))
+                known[entry] = at_rest(entry, h) if rate is None else settle(product(entry_weight(entry, rate, h)))
             return known[entry]
+
+        def product(value: Tensor) -> Tensor:
+            return value if factor is None else value * factor.to(value.device)
 
         def row(entries: Sequence[Entry]) -> Row:
             shared: dict[Entry, list[int]] = {}
@@ -114,12 +138,16 @@ class RungeKutta:
         parts = [_view(part, leaf) for part, leaf in zip(leaves(y), plan, strict=True)]
         flown = [carried(leaf.carry, part) for leaf, part in zip(plan, parts, strict=True)]
         slopes: list[list[Tensor]] = [[] for _ in plan]
+        drift = term.drift
+        if self.factor is not None:
+            assert isinstance(drift, Scaled)
+            drift = drift.inner
         last = len(plan[0].rows) - 1
         for stage in range(last + 1):
             point = like(y, tuple(_point(leaf, stage, flown[i], slopes[i]) for i, leaf in enumerate(plan)))
             if stage == last:
                 break
-            for k, leaf, known in zip(leaves(term.drift(at.times[stage], point)), plan, slopes, strict=True):
+            for k, leaf, known in zip(leaves(drift(at.times[stage], point)), plan, slopes, strict=True):
                 known.append(_view(k, leaf))
         return point, None
 

@@ -1,7 +1,7 @@
 """The seam between methods and loops: what a loop gives to a step, and what it takes back."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time
@@ -57,6 +57,15 @@ class Solver(Protocol):
 
     def step(self, term: Term, at: At, y: State, memory: Any, plan: Any) -> tuple[State, Any]:
         """Take a step; return the new state and what is remembered. No host synchronisation."""
+        ...
+
+
+@runtime_checkable
+class Folding(Protocol):
+    """A method that can take over the factor of a :class:`Scaled` drift."""
+
+    def folded(self, term: Term) -> Solver:
+        """Return the method for this term alone: what its drift is multiplied by goes into the weights."""
         ...
 
 

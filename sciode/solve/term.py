@@ -1,5 +1,6 @@
 r"""The equation :math:`\mathrm{d}y = (L y + N(s, y))\,\mathrm{d}s + G(s, y)\,\mathrm{d}W`, L diagonal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
+from sciode.core.symbol import Symbol
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.chart import IDENTITY, Chart
 from sciode.solve.noise import Noise
@@ -21,6 +23,42 @@ class Drift(Protocol):
         ``s`` is float64 on y's device: ``[]`` where the batch shares its steps, ``[b]`` under per-sample steps.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A drift that ends in a multiplication by a constant, element by element: N(s, y) = factor * inner(s, y).
+
+    In a Fourier chart the derivative and the mask of a nonlinear term are such a factor. A method may fold it
+    into its weights and call ``inner`` instead; called as a drift, this is the whole N.
+
+    Parameters
+    ----------
+    inner
+        Takes and returns one tensor; not a state of several.
+    factor
+        Broadcasts to one sample's state.
+
+    Examples
+    --------
+    >>> drift = Scaled(lambda s, y: y * y, Symbol(torch.tensor([1.0, -2.0])))
+    >>> drift(torch.tensor(0.0), torch.tensor([[3.0, 3.0]]))
+    tensor([[  9., -18.]])
+    """
+
+    inner: Drift
+    factor: Symbol
+
+    def __call__(self, s: Time, y: State) -> Tensor:
+        """Return the whole N(s, y)."""
+        value = self.inner(s, y)
+        assert isinstance(value, Tensor)
+        return value * self.factor.like(value)
+
+
+def around(drift: Drift, wrap: Callable[[Drift], Drift]) -> Drift:
+    """Return ``wrap(drift)``, where what a :class:`Scaled` drift says of itself stays known."""
+    return replace(drift, inner=wrap(drift.inner)) if isinstance(drift, Scaled) else wrap(drift)
 
 
 @dataclass(frozen=True)
@@ -117,8 +155,9 @@ class Term:
         takes its first step with this term: the check then costs no evaluation and nothing in later steps.
         """
 
-        def drift(s: Time, y: State) -> State:
-            value = self.drift(s, y)
+        factor = self.drift.factor.value if isinstance(self.drift, Scaled) else None
+
+        def check(value: State, y: State) -> State:
             slopes, parts = leaves(value), leaves(y)
             if len(slopes) != len(parts):
                 raise InputError(f"the drift returned {len(slopes)} tensors for a state of {len(parts)}")
@@ -131,6 +170,28 @@ class Term:
                     raise InputError(
                         f"the drift returned {k.dtype} {list(k.shape)} for a state {part.dtype} {list(part.shape)}"
                     )
+                if factor is not None:
+                    check_factor(factor, part)
             return value
 
+        drift = around(self.drift, lambda inner: lambda s, y: check(inner(s, y), y))
         return replace(self, drift=drift, noise=None if self.noise is None else self.noise.checked())
+
+
+def check_factor(factor: Tensor, part: Tensor) -> None:
+    """Refuse a factor of the drift that would change the shape or the type of the state."""
+    if not fits(factor, part):
+        raise InputError(
+            f"the drift's factor {factor.dtype} {list(factor.shape)} does not fit the state "
+            f"{part.dtype} {list(part.shape)}"
+        )
+
+
+def fits(value: Tensor, part: Tensor) -> bool:
+    """Say whether a tensor broadcasts to the shape of a state, and is real beside a real one."""
+    if value.is_complex() and not part.is_complex():
+        return False
+    try:
+        return torch.broadcast_shapes(value.shape, part.shape) == part.shape
+    except RuntimeError:
+        return False

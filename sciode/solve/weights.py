@@ -11,6 +11,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.solve.phi import scaled_phi
 from sciode.solve.tableau import Entry, number
+from sciode.solve.term import fits
 
 Weight: TypeAlias = float | complex | Tensor
 Row: TypeAlias = tuple[tuple[Weight, tuple[int, ...]], ...]
@@ -25,11 +26,7 @@ def check_rate(rate: Tensor | None, y: Tensor) -> None:
         raise InputError(
             "a complex linear part needs a complex state: solve in a Fourier chart, or pass complex x0"
         )
-    try:
-        fits = torch.broadcast_shapes(rate.shape, y.shape) == y.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
+    if not fits(rate, y):
         raise InputError(f"the linear part {list(rate.shape)} does not broadcast to the state {list(y.shape)}")
 
 

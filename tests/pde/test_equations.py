@@ -316,3 +316,19 @@ def test_gradients_flow_also_after_a_solve_in_inference_mode(name: str) -> None:
     assert u0.grad is not None
     assert bool(u0.grad.isfinite().all())
     assert u0.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_the_quadratic_drift_is_its_formula_and_leaves_its_argument_alone(gradient: bool) -> None:
+    grid = Grid((24,), (2.0,))
+    u = torch.randn(3, 1, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = torch.fft.rfft(u).requires_grad_(gradient)
+    before = y.detach().clone()
+    got = burgers(24, 2.0).drift(torch.tensor(0.0), y)
+    want = -0.5 * grid.derivative(0) * grid.dealias() * torch.fft.rfft(u * u)
+    torch.testing.assert_close(got.detach(), want, rtol=0, atol=1e-13)
+    assert torch.equal(y.detach(), before)
+    if gradient:
+        assert torch.autograd.gradcheck(
+            lambda v: burgers(24, 2.0).drift(torch.tensor(0.0), torch.fft.rfft(v)), (u.requires_grad_(),)
+        )

@@ -80,7 +80,6 @@ def test_a_multistep_sampler_of_order_two(linear: Diagonal | None) -> None:
     assert waits == 0
 
 
-@pytest.mark.xfail(strict=True, reason="27: the multiplier of the drift is not folded into the weights")
 def test_kuramoto_sivashinsky_by_etdrk4_with_its_transforms() -> None:
     term = kuramoto_sivashinsky(64, 22.0)
     u0 = torch.cos(2 * torch.pi * torch.arange(64) / 64).expand(4, 1, 64)

@@ -15,6 +15,7 @@ from sciode.solve.capture import Capture, Hook
 from sciode.solve.compiled_run import CompiledLoop
 from sciode.solve.control import Controller
 from sciode.solve.events import Event
+from sciode.solve.implicit import Implicit
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.solution import Charted, Solution, finite
@@ -118,6 +119,8 @@ def solve(
     else:
         step = _step(dt, clock.shape[-1]) if controller is None or dt is not None else None
         chosen = _chosen(solver, term, controller)
+        if capture is not None and isinstance(chosen, Implicit):
+            raise InputError("capture= takes explicit methods: Newton's iterations look at their residual")
         last = save is Save.END and isinstance(adjoint, Direct)  # the others may need what lies between
         method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events), last)
         rows, report = adjoint.run(method, term, start, asked)

@@ -14,6 +14,7 @@ from sciode.solve import (
     Diagonal,
     EulerMaruyama,
     ExponentialEulerMaruyama,
+    Implicit,
     Milstein,
     Noise,
     Reversible,
@@ -188,6 +189,11 @@ def test_trees_come_back() -> None:
 def test_counts_are_checked(make: object) -> None:
     with pytest.raises(InputError, match="at least one"):
         make()  # type: ignore[operator]
+
+
+def test_implicit_methods_are_refused() -> None:
+    with pytest.raises(InputError, match="explicit methods"):
+        solve(Term(pendulum), X0, [0.0, 1.0], solver=Implicit(), dt=0.1, capture=Compiled())
 
 
 def test_graphs_need_a_gpu_state() -> None:

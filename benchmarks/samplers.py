@@ -38,11 +38,15 @@ class Data:
 
     def enter(self, x: Tensor, s: Tensor) -> Tensor:
         """Divide by alpha."""
-        return x / torch.sigmoid(2 * s).sqrt().item()
+        return x / _alpha(s.item())
 
     def leave(self, y: Tensor, s: Tensor) -> Tensor:
         """Multiply by alpha."""
-        return y * torch.sigmoid(2 * s).sqrt().item()
+        return y * _alpha(s.item())
+
+
+def _alpha(lam: float) -> float:
+    return 1.0 / math.sqrt(1.0 + math.exp(-2.0 * lam))
 
 
 def dpm() -> Any:

@@ -18,7 +18,7 @@ from sciode.solve.events import Event
 from sciode.solve.implicit import Implicit
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
-from sciode.solve.solution import Charted, Solution, finite
+from sciode.solve.solution import Charted, Solution, finite, plainly_finite
 from sciode.solve.step import Solver
 from sciode.solve.term import Term
 
@@ -203,6 +203,8 @@ def _check_state(x0: State) -> None:
     places = {str(part.device) for part in leaves(x0)}
     if len(places) > 1:
         raise InputError(f"the tensors of x0 lie on several devices: {', '.join(sorted(places))}")
+    if plainly_finite(x0):
+        return
     good = finite(x0)
     if not bool(good.all()):
         raise InputError(f"x0 holds NaN or infinity, first in sample {int((~good).nonzero()[0])}")

@@ -22,7 +22,7 @@ from sciode.solve.loop import FixedLoop
 from sciode.solve.packing import Packing
 from sciode.solve.pairs import ChartPair, PackedPair, Pair, SolverPair
 from sciode.solve.runge_kutta import RungeKutta
-from sciode.solve.solution import Report, Stats, Status, finite
+from sciode.solve.solution import Report, Stats, Status, finite, plainly_finite
 from sciode.solve.step import needs_of
 from sciode.solve.steps import even
 from sciode.solve.term import Term
@@ -132,9 +132,11 @@ class FixedRun:
 
     def report(self, rows: Sequence[State]) -> Report:
         """Say how it went. NaN and infinity travel, so the last state tells whether to look closer."""
-        bad = ~finite(rows[-1])
+        well = plainly_finite(rows[-1])
+        device = leaves(rows[-1])[0].device
+        bad = torch.zeros(batch(rows[-1]), dtype=torch.bool, device=device) if well else ~finite(rows[-1])
         reached = torch.full(bad.shape, self.times[-1], dtype=torch.float64)
-        if bool(bad.any()):
+        if not well and bool(bad.any()):
             good = torch.stack([finite(row) for row in rows]).cpu().to(torch.int8)
             reached = torch.tensor(self.times, dtype=torch.float64)[good.cumprod(0).sum(0) - 1]
         stats = Stats(len(self.loop.steps.sizes), self.loop.evaluations)

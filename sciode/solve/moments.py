@@ -40,7 +40,7 @@ class Span(NamedTuple):
 
 
 class MomentRule(Protocol):
-    """What a multistep method asks of a rule, which is frozen and hashable. All in float64 or complex128, on the host for a number L."""
+    """What a multistep method asks of a rule, which is hashable. In float64; on the host for a number L."""
 
     @property
     def timed(self) -> bool:

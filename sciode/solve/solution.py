@@ -1,5 +1,6 @@
 """What a solve returns."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -108,6 +109,11 @@ class Report(NamedTuple):
     reached: Tensor
     interpolant: Interpolant | None = None
     events: tuple[Any, ...] = ()
+
+
+def plainly_finite(y: State) -> bool:
+    """Return whether one pass shows that every number is finite: False may also mean that a sum overflowed."""
+    return all(math.isfinite(abs(part.detach().sum().item())) for part in leaves(y))
 
 
 def finite(y: State) -> Tensor:

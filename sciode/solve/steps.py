@@ -29,6 +29,8 @@ def even(times: Sequence[float], dt: float) -> Steps:
     >>> even([0.0, 0.3, 0.5], 0.2).sizes.round(3).tolist()
     [0.15, 0.15, 0.2]
     """
+    if math.isinf(dt):
+        return _gaps(times)
     counts: list[int] = []
     sizes: list[float] = []
     scale = 8 * math.ulp(max((abs(t) for t in times if math.isfinite(t)), default=0.0))
@@ -46,3 +48,13 @@ def even(times: Sequence[float], dt: float) -> Steps:
     offsets = within * np.where(np.isinf(every), 0.0, every)
     marks = tuple(int(n) for n in np.cumsum([0, *counts]))
     return Steps(np.repeat(np.asarray(times[:-1], dtype=float), counts) + offsets, every, marks)
+
+
+def _gaps(times: Sequence[float]) -> Steps:
+    """Make every gap one step: what samplers ask for, with a new size at every step."""
+    sizes = [end - start for start, end in pairwise(times)]
+    scale = 8 * math.ulp(max(map(abs, filter(math.isfinite, times)), default=0.0))
+    for index in range(1, len(sizes)):
+        if abs(sizes[index] - sizes[index - 1]) <= scale:
+            sizes[index] = sizes[index - 1]
+    return Steps(np.array(times[:-1], dtype=float), np.array(sizes, dtype=float), tuple(range(len(times))))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sciode.core.typing import State, each, leaves
+from sciode.solve.chart import IDENTITY
 from sciode.solve.control import Controller, Measure
 from sciode.solve.first_step import guess
 from sciode.solve.loop import Hook, counted
@@ -55,12 +56,26 @@ class AdaptiveRun:
 
     def states(self, y: State) -> Iterator[State]:
         """Yield the state at every asked time after the first; NaN rows for samples that have ended."""
+        for block in self._blocks(y):
+            yield from (self.pair.state(row) for row in _unbind(block))
+        for _ in range(self.next, len(self.times)):
+            yield each(lambda part: torch.full_like(part, torch.nan), y)
+
+    def table(self, y: State) -> Tensor | None:
+        """Return all states, ``"b k ..."``, in one piece, if the state is one real tensor."""
+        if not isinstance(y, Tensor) or y.is_complex() or self.term.chart is not IDENTITY:
+            return None
+        blocks = [y.reshape(1, *y.shape), *(b.view(-1, *y.shape) for b in self._blocks(y))]
+        rest = len(self.times) - self.next
+        if rest:
+            blocks.append(torch.full_like(y, torch.nan).expand(rest, *y.shape))
+        return torch.cat(blocks).transpose(0, 1)
+
+    def _blocks(self, y: State) -> Iterator[Any]:
         if len(self.times) > 1:
             self._begin(y)
         while self.next < len(self.times) and self.running:
             yield from self._try()
-        for _ in range(self.next, len(self.times)):
-            yield each(lambda part: torch.full_like(part, torch.nan), y)
 
     next = 1
     running = True
@@ -113,7 +128,7 @@ class AdaptiveRun:
     def _moments(self, h: float) -> tuple[Tensor, ...]:
         return torch.mul(self.nodes, h).add_(self.s).unbind()
 
-    def _try(self) -> Iterator[State]:
+    def _try(self) -> Iterator[Any]:
         target = self.times[self.next if self.land else -1]
         rest = abs(target - self.s)
         hits = self.h * _STRETCH >= rest
@@ -211,7 +226,7 @@ class AdaptiveRun:
         self.alive = None if bool(alive.all()) else alive
         self.running = bool(alive.any())
 
-    def _accept(self, attempt: Attempt, h: float, end: float, hits: bool) -> list[State]:
+    def _accept(self, attempt: Attempt, h: float, end: float, hits: bool) -> list[Any]:
         before, start = self.y, self.s
         self.accepted.append((start, h))
         after = attempt.y
@@ -221,10 +236,9 @@ class AdaptiveRun:
             self.pieces.add(start, h, before, attempt.slopes)
         self.nonfinite = 0
         self.s, self.y, self.memory = end, after, attempt.memory
-        rows = self._rows(before, start, h, attempt, hits)
         if self.hooks:
             self._hook()
-        return rows
+        return self._rows(before, start, h, attempt, hits)
 
     def _hook(self) -> None:
         s = torch.tensor(self.s, dtype=torch.float64, device=self.device)
@@ -234,7 +248,8 @@ class AdaptiveRun:
         self.y = self.pair.native(state)
         self.memory = self.pair.start(At((s,)), self.y)
 
-    def _rows(self, before: Any, start: float, h: float, attempt: Attempt, hits: bool) -> list[State]:
+    def _rows(self, before: Any, start: float, h: float, attempt: Attempt, hits: bool) -> list[Any]:
+        """Return blocks of states ``[m, b, ...]`` at the asked times that the step has passed."""
         first, end = self.next, self.s
         while self.next < len(self.times) and (self.times[self.next] - end) * self.sign <= 0.0:
             self.next += 1
@@ -242,18 +257,13 @@ class AdaptiveRun:
             return []
         at_end = hits and self.times[self.next - 1] == end
         inside = [(t - start) / h for t in self.times[first : self.next - at_end]]
-        rows: list[State] = []
-        if inside:
-            block = self.pair.interpolate(inside, h, before, attempt.slopes)
-            rows = [self.pair.state(row) for row in _unbind(block)]
+        blocks = [self.pair.interpolate(inside, h, before, attempt.slopes)] if inside else []
         if at_end:
-            rows.append(self.pair.state(self.y))
+            blocks.append(each(lambda p: p[None], self.y))
         if self.alive is not None:
             alive = self.alive
-            rows = [
-                each(lambda p: torch.where(_like(alive, p), p, torch.full_like(p, torch.nan)), row) for row in rows
-            ]
-        return rows
+            blocks = [each(lambda p: torch.where(_like(alive, p[0]), p, torch.nan), block) for block in blocks]
+        return blocks
 
     def steps(self) -> Steps:
         """Return the accepted steps as a grid, so that the solve can be run again as one with given steps."""

@@ -8,17 +8,18 @@ from torch import Tensor
 
 from sciode.core.typing import State
 from sciode.solve.method import Method
-from sciode.solve.solution import Report
+from sciode.solve.solution import Report, Rows
 from sciode.solve.term import Term
 
 
 class Adjoint(Protocol):
     """A way to differentiate a solve."""
 
-    def run(
-        self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor
-    ) -> tuple[list[State], Report]:
-        """Integrate; return the states at all asked times, ``y`` first, and how it went."""
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor) -> tuple[Rows, Report]:
+        """Integrate; return the states at all asked times, ``y`` first, and how it went.
+
+        A list of states; or, where the chart is the identity, one tensor ``"b k ..."``.
+        """
         ...
 
 
@@ -26,10 +27,11 @@ class Adjoint(Protocol):
 class Direct:
     """Autograd records every operation: exact for the discrete solution, memory of all steps."""
 
-    def run(
-        self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor
-    ) -> tuple[list[State], Report]:
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float] | Tensor) -> tuple[Rows, Report]:
         """Integrate under autograd's eyes."""
         run = method.run(term, times)
+        table = run.table(y)
+        if table is not None:
+            return table, run.report([y])
         rows = [y, *run.states(y)]
         return rows, run.report(rows)

@@ -23,7 +23,7 @@ from sciode.core.typing import State, leaves
 from sciode.solve.adjoint import Direct
 from sciode.solve.loop import FixedLoop
 from sciode.solve.method import Method
-from sciode.solve.solution import Report
+from sciode.solve.solution import Report, Rows
 from sciode.solve.term import Term
 
 
@@ -66,7 +66,7 @@ class Checkpointed:
                 f"Checkpointed(segment=) takes a number of steps >= 1, or None; found {self.segment!r}"
             )
 
-    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[Rows, Report]:
         """Integrate segment by segment."""
         run = method.replayed(term, y, times) if torch.is_grad_enabled() else None
         if run is None or not len(run.loop.steps.sizes):

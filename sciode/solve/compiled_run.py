@@ -128,6 +128,9 @@ class CompiledRun:
             # Samples that rest at this time go on; those that have failed stay.
             carry = carry._replace(status=torch.where(good, RUNNING, carry.status))
 
+    def table(self, y: State) -> None:
+        """Return None: the states come one by one."""
+
     def _begin(self, y: State) -> tuple[Carry, Frame, Unit]:
         self.packing = Packing(y)
         device = leaves(y)[0].device

@@ -21,7 +21,7 @@ from sciode.solve.adjoint_term import Dual
 from sciode.solve.gradients import apart, check_listed, check_undoing, learned, only_once
 from sciode.solve.method import FixedRun, Method
 from sciode.solve.noise import Noise
-from sciode.solve.solution import Report
+from sciode.solve.solution import Report, Rows
 from sciode.solve.step import Solver
 from sciode.solve.term import Term
 from sciode.solve.way_back import WayBack
@@ -88,7 +88,7 @@ class Continuous:
         """What messages call it."""
         return f"Continuous(resolve={self.resolve!r})"
 
-    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[Rows, Report]:
         """Integrate without a record."""
         self._check(method, term, y, times)
         run = method.replayed(term, y, times) if torch.is_grad_enabled() else None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
+from sciode.solve.chart import IDENTITY
 from sciode.solve.control import Controller, Measure
 from sciode.solve.events import Event, Watch
 from sciode.solve.first_step import guess
@@ -54,6 +55,20 @@ class EachRun:
         """Yield the state at every asked time after the first; NaN rows for samples that have ended."""
         if self.times.shape[1] == 1:
             return
+        table = self._solved(y)
+        for j in range(1, table.shape[1]):
+            yield self.packing.unpack(table[:, j])
+
+    def table(self, y: State) -> Tensor | None:
+        """Return all states, ``"b k ..."``, in one piece, if the state is one real tensor."""
+        if not isinstance(y, Tensor) or y.is_complex() or self.term.chart is not IDENTITY:
+            return None
+        if self.times.shape[1] == 1:
+            return y[:, None]
+        table = self._solved(y).view(y.shape[0], -1, *y.shape[1:])
+        return torch.cat([y[:, None], table[:, 1:]], dim=1)
+
+    def _solved(self, y: State) -> Tensor:
         carry = self._begin(y)
         block = 1 if self.events else _BLOCK
         running = True
@@ -64,9 +79,7 @@ class EachRun:
                 records.append(record)
             carry, running = self._look(carry, records)
         self.carry = carry
-        table = self._table(carry)
-        for j in range(1, table.shape[1]):
-            yield self.packing.unpack(table[:, j])
+        return self._table(carry)
 
     def _begin(self, y: State) -> Carry:
         self.packing = Packing(y)
@@ -133,12 +146,13 @@ class EachRun:
         slot = torch.repeat_interleave(slots, counts, output_size=total)
         before = counts.cumsum(0) - counts
         number = first[slot] + torch.arange(total, device=slot.device) - before[slot]
-        sample, step = slot // len(records), slot % len(records)
+        sample = slot // len(records)
         theta = (self.inner[sample, number] - start.flatten()[slot]) / size.flatten()[slot]
-        slopes = torch.stack([self.pair.stacked(r.slopes) for r in records])  # [steps, stages, b, n]
-        states = torch.stack([r.before for r in records])
+        slopes = torch.stack([self.pair.stacked(r.slopes).transpose(0, 1) for r in records], dim=1)
+        states = torch.stack([r.before for r in records], dim=1)
         weights = self.pair.weights_at(theta)  # [q, stages]
-        value = states[step, sample] + torch.einsum("qs,qsn->qn", weights, slopes[step, :, sample])
+        chosen = slopes.flatten(0, 1).index_select(0, slot)  # [q, stages, n]
+        value = states.flatten(0, 1).index_select(0, slot) + (weights[:, None] @ chosen)[:, 0]
         self.found.append((sample, number + 1, value))
 
     def _landed(self, records: list[Record]) -> None:

@@ -71,8 +71,8 @@ def predictor(tableau: ImplicitTableau, degree: int) -> tuple[tuple[float, ...],
     A polynomial of at most ``degree`` through the slopes at the nodes; where there are more of them than it
     needs, the weights of least size, which carry least noise.
 
-    >>> [round(w, 12) for w in predictor(KVAERNO3, 1)[2]]
-    [-0.147140180162, 1.147140180162]
+    >>> [round(w, 8) for w in predictor(KVAERNO3, 1)[2]]
+    [-0.14714018, 1.14714018]
     """
     nodes = np.asarray(tableau.nodes)
     rows: list[tuple[float, ...]] = [()]

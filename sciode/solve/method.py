@@ -35,6 +35,10 @@ class Run(Protocol):
         """Yield the state, in the chart's coordinates, at every asked time after the first."""
         ...
 
+    def table(self, y: State) -> Tensor | None:
+        """Return all states in one piece, ``"b k ..."``, instead of ``states``; None where that is not cheaper."""
+        ...
+
     def report(self, rows: Sequence[State]) -> Report:
         """Say how it went; ``rows`` are the first state and all that ``states`` has yielded."""
         ...
@@ -129,6 +133,9 @@ class FixedRun:
     def states(self, y: State) -> Iterator[State]:
         """Yield the states."""
         return self.loop.states(y)
+
+    def table(self, y: State) -> None:
+        """Return None: the states come one by one."""
 
     def report(self, rows: Sequence[State]) -> Report:
         """Say how it went. NaN and infinity travel, so the last state tells whether to look closer."""

@@ -6,6 +6,7 @@ Symbols: ``K`` slopes times the step, ``h`` step (a host float, or a tensor ``[b
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -203,7 +204,9 @@ class PackedPair:
 
     def interpolate(self, thetas: Sequence[float], h: float, y: Tensor, slopes: Any) -> Tensor:
         """Return ``[m, b, n]``: all times of the step in one contraction."""
-        weights = self.weights_at(torch.tensor(thetas, dtype=torch.float64)).to(y.device)
+        # On the host: a handful of numbers, for which a kernel each would cost more than the product below.
+        powers = np.asarray(thetas)[:, None] ** np.arange(1, len(self.extension.beta) + 1)
+        weights = torch.from_numpy(powers @ self.extension.beta).to(device=y.device, dtype=y.dtype)
         rows = torch.addmm(y.reshape(1, -1), weights, self.stacked(slopes).view(len(self.nodes), -1))
         return rows.view(len(thetas), *y.shape)
 

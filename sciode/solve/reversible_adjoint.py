@@ -17,7 +17,7 @@ from sciode.solve.gradients import apart, check_listed, check_undoing, learned, 
 from sciode.solve.loop import FixedLoop
 from sciode.solve.method import FixedRun, Method
 from sciode.solve.reversible import Reversible
-from sciode.solve.solution import Report
+from sciode.solve.solution import Report, Rows
 from sciode.solve.step import At
 from sciode.solve.term import Term
 
@@ -62,7 +62,7 @@ class ReversibleAdjoint:
     0.36788
     """
 
-    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[list[State], Report]:
+    def run(self, method: Method, term: Term, y: State, times: Sequence[float]) -> tuple[Rows, Report]:
         """Integrate without a record."""
         if not isinstance(method.solver, Undoable):
             kind = type(method.solver).__name__

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -99,6 +99,10 @@ class Charted:
             return y
         rows = [self.chart.leave(each(lambda p, i=i: p[:, i], y), s[..., i]) for i in range(s.shape[-1])]
         return each(lambda *p: torch.stack(p, dim=1), *rows)
+
+
+Rows: TypeAlias = list[State] | Tensor
+"""The states of a solve, the first included: a list, or one tensor ``"b k ..."`` (identity chart)."""
 
 
 class Report(NamedTuple):

@@ -129,31 +129,19 @@ def solve(
         last = save is Save.END and isinstance(adjoint, Direct)  # the others may need what lies between
         method = Method(chosen, step, tuple(hooks), controller, dense, capture, tuple(events), last)
         rows, report = adjoint.run(method, term, start, asked)
-<<<<<<< HEAD
     y = _saved(term, x0, rows, moments, save)
-=======
-    y = _kept(rows, x0, term, moments, save)
->>>>>>> 9408503 (Return many asked times in one piece)
     reached = term.chart.time(report.reached)
     inside = None if report.interpolant is None else Charted(term.chart, report.interpolant)
     return Solution(clock, y, report.status, report.stats, reached, inside, report.events)
 
 
-<<<<<<< HEAD
-def _saved(term: Term, x0: State, rows: Sequence[State], moments: Tensor, save: Save) -> State:
+def _saved(term: Term, x0: State, rows: Rows, moments: Tensor, save: Save) -> State:
+    if isinstance(rows, Tensor):
+        return rows[:, -1] if save is Save.END else rows
     # The first row is x0 itself: a chart's round trip would change its last digits.
     if save is Save.END:
         return x0 if len(rows) == 1 else term.chart.leave(rows[-1], moments[..., -1])
     left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
-=======
-def _kept(rows: Rows, x0: State, term: Term, moments: Tensor, save: Save) -> State:
-    if isinstance(rows, Tensor):
-        return rows[:, -1] if save is Save.END else rows
-    left = [term.chart.leave(row, moments[..., j]) for j, row in enumerate(rows[1:], start=1)]
-    if save is Save.END:
-        return (left or [x0])[-1]
-    # The first row is x0 itself: a chart's round trip would change its last digits.
->>>>>>> 9408503 (Return many asked times in one piece)
     return each(lambda *parts: torch.stack(parts, dim=1), x0, *left)
 
 

@@ -181,7 +181,7 @@ def main() -> None:
     del block
     rows = [measure(case, chosen.repeats) for case in cases()]
     notes = (
-        "`python benchmarks/etd.py`: ETDRK4 (Krogstad's; exponax: Cox and Matthews'), microseconds of CPU time per "
+        "`python benchmarks/etd.py`: ETDRK4 (Krogstad's; exponax: Cox and Matthews'), CPU microseconds per "
         f'step, one thread, state in Fourier space, interleaved, median of {chosen.repeats}. "/ exponax" and '
         '"/ floor": our time over theirs; below 1 we are faster. "difference": relative, between the end states '
         "(the methods and, for modes above 2/3, the dealiasing are not the same)."

@@ -18,11 +18,7 @@ from sciode.solve.events import Event
 from sciode.solve.implicit import Implicit
 from sciode.solve.method import Method, check_kind
 from sciode.solve.runge_kutta import RungeKutta
-<<<<<<< HEAD
-from sciode.solve.solution import Charted, Solution, finite, plainly_finite
-=======
-from sciode.solve.solution import Charted, Rows, Solution, finite
->>>>>>> 9408503 (Return many asked times in one piece)
+from sciode.solve.solution import Charted, Rows, Solution, finite, plainly_finite
 from sciode.solve.step import Solver
 from sciode.solve.term import Term
 

@@ -164,7 +164,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [row for name, batch in CASES for row in rows_of(name, batch, asked.repeats)]
     notes = (
-        f"Process CPU time, one thread, median of {asked.repeats} after a warm-up. Drift calls: batched ones for sciode (products with the Jacobian "
+        f"Process CPU time, one thread, median of {asked.repeats} after a warm-up. "
+        "Drift calls: batched ones for sciode (products with the Jacobian "
         "included), those of the first sample for scipy. atol is 1e-4 rtol."
     )
     write("stiff-cpu", "Stiff problems", notes, machine("cpu", ["scipy", "diffrax", "jax"]), rows)

@@ -9,7 +9,6 @@ the explicit solvers integrate the same equation in Fourier space with the linea
 """
 
 import argparse
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from ode_problems import burgers_lines, lotka_volterra
 from torch import Tensor
 
 from sciode.pde import kuramoto_sivashinsky
-from sciode.solve import Pid, RungeKutta, Term, TorchDiffEq, solve, tableaus
+from sciode.solve import Ladder, Pid, RungeKutta, Term, TorchDiffEq, solve, tableaus
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 TOLERANCES = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
@@ -108,19 +107,22 @@ def burgers() -> Case:
 
 def kuramoto() -> Case:
     """Stiff, with a diagonal linear part: what exponential methods are for."""
-    points, end = 128, 5.0
+    points, end = 64, 2.0
     term = kuramoto_sivashinsky(points, 22.0)
     x = torch.arange(points, dtype=torch.float64) / points
     waves = [torch.cos(2 * torch.pi * x) + 0.3 * torch.sin(4 * torch.pi * x + k) for k in range(4)]
     start = solve(term, torch.stack(waves)[:, None], [0.0, 50.0], dt=0.02).y[:, 1]
-    want = solve(term, start, [0.0, end], dt=end / 16384).y[:, 1]
+    want = solve(term, start, [0.0, end], dt=end / 8192).y[:, 1]
     names = ("etd1", "etd2", "dpm2", "ho3", "krogstad4", "coxmatthews4")
     entries = given(term, start, end, names, [2**k for k in range(4, 12)])
-    entries += [entry._replace(settings=TOLERANCES[:5]) for entry in controlled(term, start, end, ("krogstad43",))]
+
+    def ladder(tol: float) -> tuple[Tensor, int]:
+        control = Ladder(rtol=tol, atol=0.1 * tol)  # few step sizes: the weights of all waves are kept
+        return _solved(term, start, end, solver=RungeKutta(tableaus.KROGSTAD43), controller=control)
+
+    entries.append(Entry("krogstad43, ladder", ladder, TOLERANCES[:5], "o-"))
     peers = theirs(term, start, end, ("dopri5",))
-    return Case(
-        "Kuramoto-Sivashinsky, n = 128", entries + [e._replace(settings=(1e-3, 1e-6)) for e in peers], want
-    )
+    return Case("Kuramoto-Sivashinsky, n = 64", entries + [e._replace(settings=(1e-3, 1e-6)) for e in peers], want)
 
 
 CASES = {"lotka": lotka, "burgers": burgers, "kuramoto": kuramoto}
@@ -134,8 +136,9 @@ def measure(case: Case, repeats: int) -> list[dict[str, Any]]:
     rows = []
     for (name, setting), (seconds, (y, evaluations)) in taken.items():
         gap = (y - case.want).flatten(1).norm(dim=1) / case.want.flatten(1).norm(dim=1)
-        rows.append({"problem": case.title, "solver": name, "setting": setting, "drift calls": evaluations,
-                     "ms": 1e3 * seconds, "error": float(gap.max())})  # fmt: skip
+        size = float(gap.max()) if bool(gap.isfinite().all()) else "diverges"
+        row = {"problem": case.title, "solver": name, "setting": setting, "drift calls": evaluations}
+        rows.append({**row, "ms": 1e3 * seconds, "error": size})
     return rows
 
 
@@ -144,7 +147,7 @@ def draw(name: str, case: Case, rows: list[dict[str, Any]]) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), sharey=True)
     colours = plt.get_cmap("tab20").colors
     for index, entry in enumerate(case.entries):
-        points = [r for r in rows if r["solver"] == entry.name and math.isfinite(r["error"]) and r["error"] < 1.0]
+        points = [r for r in rows if r["solver"] == entry.name and r["error"] != "diverges" and r["error"] < 1.0]
         for axis, key in zip(axes, ("drift calls", "ms"), strict=True):
             x, y = [r[key] for r in points], [max(r["error"], 1e-15) for r in points]
             axis.loglog(

@@ -57,7 +57,8 @@ class RungeKutta:
         """
         drift = term.drift
         if not isinstance(drift, Scaled) or term.linear is None or drift.factor.value.requires_grad:
-            return self
+            # Folded for one term, a method may be handed another: that of the adjoint, whose drift is whole.
+            return self if self.factor is None else replace(self, factor=None)
         return replace(self, factor=drift.factor)
 
     @property

@@ -153,15 +153,18 @@ class Pid:
     def next_each(self, h: Tensor, ratios: tuple[Tensor, Tensor, Tensor], k: int, position: Tensor) -> Tensor:
         """Return the size of each sample's next step."""
         a, b, c = self._powers(k)
-        factor = ratios[0].clamp(min=1e-10).pow(a).mul(self.safety)
+        factor = ratios[0].clamp(min=1e-10).pow_(a).mul_(self.safety)
         if not b and not c:  # a refused step then gets a smaller one by itself
-            return (h * factor.clamp(self.factor_min, self.factor_max)).clamp(max=self.dt_max)
+            return self._capped(factor.clamp_(self.factor_min, self.factor_max).mul_(h))
         if b:
             factor = factor * ratios[1].pow(b)
         if c:
             factor = factor * ratios[2].pow(c)
         most = torch.where(ratios[0] <= 1.0, self.factor_max, self.safety)
-        return (h * torch.minimum(factor.clamp(min=self.factor_min), most)).clamp(max=self.dt_max)
+        return self._capped(h * torch.minimum(factor.clamp(min=self.factor_min), most))
+
+    def _capped(self, h: Tensor) -> Tensor:
+        return h if self.dt_max == math.inf else h.clamp(max=self.dt_max)
 
 
 @dataclass(frozen=True)
@@ -230,13 +233,17 @@ class Measure:
                 stacklevel=6,
             )
             self.rtol = floor
-        self.atol = _tolerance(controller.atol, packing, like)
-        self.root = 1.0 / math.sqrt(max(packing.width, 1))
+        # The mean's square root is part of both tolerances, which saves a product per step.
+        root = math.sqrt(max(packing.width, 1))
+        self.rtol *= root
+        self.atol = _tolerance(controller.atol, packing, like) * root
 
     def __call__(self, error: Tensor, before: Tensor, after: Tensor) -> Tensor:
         """Return the ratio ``[b]`` of the error to its tolerance; ``before`` and ``after`` are absolute values."""
-        scale = torch.add(self.atol, torch.maximum(before, after), alpha=self.rtol)
-        return torch.linalg.vector_norm(error / scale, dim=1).mul_(self.root)
+        # In one piece of memory: for a large batch a pass that misses the cache costs as much as a stage.
+        scale = torch.maximum(before, after)
+        torch.add(self.atol, scale, alpha=self.rtol, out=scale)
+        return torch.linalg.vector_norm(torch.div(error, scale, out=scale), dim=1)
 
 
 def _tolerance(atol: Any, packing: Packing, like: Tensor) -> Tensor:

@@ -24,13 +24,14 @@ from sciode.solve.step import At
 from sciode.solve.term import Term
 
 _BLOCK = 8  # steps between two looks of the host
+_LAST_BLOCK = 12  # the last look may come later, if that saves one
 
 
 class EachRun:
     """One integration with a step size for each sample.
 
-    ``times`` is ``[b, k]``. The host looks once in eight steps: whether all samples are done, and which asked
-    times have been passed; those are then filled in by one contraction.
+    ``times`` is ``[b, k]``. The host looks once in eight steps: how many more are needed at the present sizes, and
+    which asked times have been passed; those are then filled in by one contraction.
     """
 
     def __init__(
@@ -70,14 +71,15 @@ class EachRun:
 
     def _solved(self, y: State) -> Tensor:
         carry = self._begin(y)
-        block = 1 if self.events else _BLOCK
-        running = True
-        while running:
+        # One step at least, for the dense output to have a piece.
+        need = max(1.0, self.stepper.needed(carry, self.frame).item())
+        while need != 0.0:  # NaN goes on
             records = []
-            for _ in range(block):
+            for _ in range(1 if self.events else _block(need)):
                 carry, record = self.stepper.advance(carry, self.frame)
-                records.append(record)
-            carry, running = self._look(carry, records)
+                if self.reads:
+                    records.append(record)
+            carry, need = self._look(carry, records)
         self.carry = carry
         return self._table(carry)
 
@@ -91,6 +93,7 @@ class EachRun:
         inside = self.inner.shape[1] > 0 or self.keep or bool(self.events)
         if isinstance(self.pair, PackedPair):
             self.pair.keeps = inside
+        self.reads = inside or land  # else eight states would be kept, and pushed out of the caches, for nothing
         path: Any = None
         if self.term.noise is not None:
             path = self.term.noise.path(y, float(self.times.min()), float(self.times.max())).increment
@@ -110,8 +113,8 @@ class EachRun:
         memory = self.pair.start(at, native)
         return begin(self.frame, self.controller, native, memory, size, first, self.dt, probe)
 
-    def _look(self, carry: Carry, records: list[Record]) -> tuple[Carry, bool]:
-        """Fill in the asked times that were passed, look at events, and say whether any sample still runs."""
+    def _look(self, carry: Carry, records: list[Record]) -> tuple[Carry, float]:
+        """Fill in the asked times that were passed, look at events, and say how many steps are still needed."""
         if self.pieces is not None:
             for record in records:
                 self.pieces.add(record.start, record.size, record.before, record.slopes)
@@ -119,12 +122,12 @@ class EachRun:
             carry, records[-1] = self.watch.look(carry, records[-1], self.stepper)
         over = (carry.tried >= self.controller.max_steps) & (carry.status == RUNNING)
         carry = carry._replace(status=torch.where(over, int(Status.MAX_STEPS), carry.status))
-        running = (carry.status == RUNNING).any()
+        need = self.stepper.needed(carry, self.frame)
         if self.stepper.land:
             self._landed(records)
-            return carry, bool(running)
+            return carry, need.item()
         if self.inner.shape[1] == 0:
-            return carry, bool(running)
+            return carry, need.item()
         start = torch.stack([r.start for r in records], dim=1)
         size = torch.stack([r.size for r in records], dim=1)
         until = torch.stack([r.until for r in records], dim=1)
@@ -133,10 +136,10 @@ class EachRun:
         first = torch.searchsorted(clock, (start * sign).contiguous(), right=True)
         last = torch.searchsorted(clock, ((start + until) * sign).contiguous(), right=True)
         counts = (last - first).flatten()
-        total, again = torch.stack([counts.sum(), running]).tolist()
+        total, steps = torch.stack([counts.sum().double(), need]).tolist()
         if total:
             self._interpolate(records, start, size, first.flatten(), counts, int(total))
-        return carry, bool(again)
+        return carry, steps
 
     def _interpolate(
         self, records: list[Record], start: Tensor, size: Tensor, first: Tensor, counts: Tensor, total: int
@@ -191,3 +194,8 @@ class EachRun:
         inside = None if self.pieces is None else self.pieces.interpolant([0.0, 1.0])
         events = () if self.watch is None else self.watch.results()
         return Report(carry.status.to(torch.int32), stats, carry.s.cpu(), inside, events)
+
+
+def _block(need: float) -> int:
+    """Return how many steps to take before the next look: no more than needed, as steps past the end are lost."""
+    return math.ceil(need) if need <= _LAST_BLOCK else _BLOCK

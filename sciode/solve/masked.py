@@ -116,6 +116,7 @@ class Stepper:
         # `where` makes a tensor of every number it is given, on the device, each time: make them once.
         codes = (Status.OK, Status.MIN_STEP, Status.NON_FINITE)
         self.codes = [torch.tensor(int(code), dtype=torch.int64, device=measure.atol.device) for code in codes]
+        self.zero = torch.zeros((), dtype=torch.float64, device=measure.atol.device)
         self.nodes = torch.tensor(pair.nodes, dtype=torch.float64, device=measure.atol.device)[:, None]
 
     def advance(self, carry: Carry, frame: Frame) -> tuple[Carry, Record]:
@@ -124,7 +125,7 @@ class Stepper:
         rest = (target - carry.s).abs()
         active = carry.status == RUNNING
         hits = carry.h * _STRETCH >= rest
-        size = torch.where(hits, rest, carry.h) * active
+        size = torch.where(active, torch.where(hits, rest, carry.h), self.zero)
         step = size * frame.sign
         noise = None if self.path is None else self.path(carry.s, carry.s + step)
         moments = torch.addcmul(carry.s, self.nodes, step)
@@ -141,15 +142,19 @@ class Stepper:
                 ratio = torch.where((size > limit) & (ratio <= 1.0), 2.0, ratio)
             fits = ratio <= 1.0
             accept = fits & active
+            landed = accept & hits
             h = self._next(carry, frame, ratio, size, hits, fits, limit)
-            status, goal = self._status(carry, frame, ratio, h, active, accept & hits)
-        s = torch.where(accept, torch.where(hits, target, carry.s + step), carry.s)
+            status, goal = self._status(carry, frame, ratio, h, active, landed)
+            rows = accept[:, None]
+            # Into itself, as it is made here and read no more: one state less that competes for the cache.
+            new_size = torch.where(rows, new_size, carry.size, out=new_size)
+        taken = torch.where(accept, step, self.zero)
         new = Carry(
-            s,
+            torch.where(landed, target, carry.s + taken),
             h,
-            _merge(accept, attempt.y, carry.y),
-            _merge(accept, attempt.memory, carry.memory),
-            _merge(accept, new_size, carry.size),
+            _merge(rows, attempt.y, carry.y),
+            _merge(rows, attempt.memory, carry.memory),
+            new_size,
             (ratio, carry.ratios[0]),
             status,
             goal,
@@ -157,8 +162,14 @@ class Stepper:
             carry.tried + active,
             probe,
         )
-        taken = step * accept
-        return new, Record(carry.s, taken, taken, carry.y, attempt.slopes, new.y, accept & hits)
+        return new, Record(carry.s, taken, taken, carry.y, attempt.slopes, new.y, landed)
+
+    def needed(self, carry: Carry, frame: Frame) -> Tensor:
+        """Return how many more steps the slowest sample needs at its present size; 0 once none runs."""
+        steps = (frame.times[:, -1] - carry.s).abs() / (carry.h * _STRETCH)
+        if self.land:
+            steps = steps + (frame.times.shape[1] - carry.goal)
+        return torch.where(carry.status == RUNNING, steps.clamp(min=1.0), 0.0).amax()
 
     def _held(self, carry: Carry, s: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return the longest step inside the stability region, under autograd, and the next direction."""
@@ -195,19 +206,23 @@ class Stepper:
     ) -> tuple[Tensor, Tensor]:
         goal = carry.goal
         done = landed
+        dead = active & (h < frame.floor)
+        if self.land:  # otherwise to land is to be done, which comes first below
+            dead = dead & ~landed
         if self.land and not self.pause:
             done = landed & (goal == frame.times.shape[1] - 1)
             goal = goal + (landed & ~done)
-        dead = active & (h < frame.floor) & ~landed
         ok, small, lost = self.codes
         reason = torch.where(ratio >= _LARGE, lost, small)
         return torch.where(done, ok, torch.where(dead, reason, carry.status)), goal
 
 
 def _merge(mask: Tensor, new: Any, old: Any) -> Any:
-    """Take the new where the mask says so: states and memories, which are tensors, tuples of them, or None."""
+    """Take the new where the mask ``[b, 1]`` says so: states and memories are tensors, tuples of them, or None."""
     if isinstance(new, Tensor):
-        return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
+        if new.dim() != 2:
+            mask = mask.view(-1, *[1] * (new.dim() - 1))
+        return torch.where(mask, new, old)
     if isinstance(new, tuple):
         parts = [_merge(mask, a, b) for a, b in zip(new, old, strict=True)]
         return type(new)(*parts) if hasattr(new, "_fields") else tuple(parts)

@@ -109,6 +109,14 @@ def test_samples_with_their_own_steps_do_not_see_one_another() -> None:
     assert whole.stats.accepted.tolist() == [int(part.stats.accepted) for part in alone]
 
 
+@pytest.mark.parametrize("end", [1e-6, 5.0, 20.0])
+def test_steps_of_their_own_call_the_drift_hardly_more_than_they_need(end: float) -> None:
+    """The host does not look after each step; looking every eight would waste seven tries at the end."""
+    control = Pid(rtol=1e-6, atol=1e-8, per_sample=True)
+    stats = solve(Term(pendulum), X0, [0.0, end], solver=RungeKutta(tableaus.DOPRI5), controller=control).stats
+    assert stats.evaluations <= 3 + 6 * (stats.steps + 2)
+
+
 def test_the_shared_step_serves_the_most_demanding_sample() -> None:
     """A root mean square over the batch would let 999 quiet samples hide a violent one."""
     x0 = torch.cat([torch.zeros(999, 1), torch.ones(1, 1)]).double()

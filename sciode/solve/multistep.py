@@ -196,9 +196,9 @@ class Adams:
             return self._started(term, at, y, memory, plan)
         slopes = (term.drift(at.times[0], y), *memory)
         if isinstance(y, Tensor):
-            return _combined(plan[0], y, slopes), slopes[: self.history]
+            return combined(plan[0], y, slopes), slopes[: self.history]
         history = zip(*map(leaves, slopes), strict=True)
-        parts = tuple(_combined(leaf, part, k) for leaf, part, k in zip(plan, y, history, strict=True))
+        parts = tuple(combined(leaf, part, k) for leaf, part, k in zip(plan, y, history, strict=True))
         return like(y, parts), slopes[: self.history]
 
     def _started(
@@ -227,7 +227,7 @@ def _rates(linear: Diagonal | None, count: int) -> tuple[Rate, ...]:
     )
 
 
-def _combined(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
+def combined(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
     if not leaf.paired:
         return _sum(leaf, y, slopes)
     pairs = [torch.view_as_real(k.resolve_conj()) for k in slopes]

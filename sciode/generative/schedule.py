@@ -1,0 +1,110 @@
+r"""Noise schedules: :math:`x_t = \alpha_t x_0 + \sigma_t \varepsilon`.
+
+One convention inside: t runs from 0 (noise) to 1 (data). The field mostly counts the other way, and not always
+from 0 to 1; its time is called the diffusion time here, tau, and each schedule says how the two are related.
+
+Symbols: ``t`` time, ``tau`` diffusion time, ``lam`` = log(alpha/sigma), half the logarithm of the signal-to-noise
+ratio, ``rho`` = sigma/alpha.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+
+
+class Schedule(ABC):
+    """What every schedule offers. A new one defines the four abstract methods, in diffusion time."""
+
+    @property
+    @abstractmethod
+    def begin(self) -> float:
+        """The diffusion time of pure noise, where sampling begins unless told otherwise."""
+
+    @property
+    @abstractmethod
+    def end(self) -> float:
+        """The diffusion time where sampling ends unless told otherwise."""
+
+    @abstractmethod
+    def log_alpha_at(self, tau: Tensor) -> Tensor:
+        """Return log alpha at diffusion times, float64."""
+
+    @abstractmethod
+    def log_sigma_at(self, tau: Tensor) -> Tensor:
+        """Return log sigma at diffusion times, float64; -inf at zero noise."""
+
+    @abstractmethod
+    def diffusion_time(self, lam: Tensor) -> Tensor:
+        """Return the diffusion time at ``lam``: the inverse of lam, exact; lam = inf included."""
+
+    @property
+    def horizon(self) -> float:
+        """The diffusion time at t = 0: t = 1 - tau / horizon."""
+        return self.begin
+
+    @property
+    def centre(self) -> Tensor | None:
+        """What the noise is centred on; None: zero. ``x - centre`` obeys the equations."""
+        return None
+
+    def at(self, tau: float | Tensor) -> Tensor:
+        """Return the library's time t of a diffusion time."""
+        return 1.0 - _wide(tau) / self.horizon
+
+    def tau(self, t: float | Tensor) -> Tensor:
+        """Return the diffusion time of the library's time: the inverse of :meth:`at`."""
+        return (1.0 - _wide(t)) * self.horizon
+
+    def log_alpha(self, t: float | Tensor) -> Tensor:
+        """Return log alpha at the library's times, float64."""
+        return self.log_alpha_at(self.tau(t))
+
+    def log_sigma(self, t: float | Tensor) -> Tensor:
+        """Return log sigma at the library's times, float64."""
+        return self.log_sigma_at(self.tau(t))
+
+    def alpha(self, t: float | Tensor) -> Tensor:
+        """Return the factor of the data, float64, shaped like ``t``."""
+        return self.log_alpha(t).exp()
+
+    def sigma(self, t: float | Tensor) -> Tensor:
+        """Return the standard deviation of the noise, float64, shaped like ``t``."""
+        return self.log_sigma(t).exp()
+
+    def lam(self, t: float | Tensor) -> Tensor:
+        """Return log(alpha / sigma), float64; it increases with t."""
+        tau = self.tau(t)
+        return self.log_alpha_at(tau) - self.log_sigma_at(tau)
+
+    def time(self, lam: float | Tensor) -> Tensor:
+        """Return the library's time at ``lam``: the inverse of :meth:`lam`."""
+        return self.at(self.diffusion_time(_wide(lam)))
+
+    def marginal(self, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
+        """Return x_t = alpha x0 + sigma noise, ``"b ..."``; ``t`` ``[]`` or ``[b]``."""
+        alpha, sigma = (
+            value.to(x0).reshape(-1, *[1] * (x0.dim() - 1)) if value.dim() else value.to(x0)
+            for value in (self.alpha(t), self.sigma(t))
+        )
+        if self.centre is None:
+            return alpha * x0 + sigma * noise
+        mu = self.centre.to(x0)
+        return mu + alpha * (x0 - mu) + sigma * noise
+
+    def check_span(self, begin: float, end: float) -> None:
+        """Raise :class:`InputError` unless ``end < begin`` lie within the schedule."""
+        if not 0.0 <= end < begin:
+            raise InputError(
+                f"sampling goes from begin down to end in diffusion time, 0 <= end < begin; found begin = {begin:g}, "
+                f"end = {end:g}"
+            )
+        if begin > self.horizon * (1 + 1e-12):
+            raise InputError(f"begin = {begin:g} lies beyond the schedule, which starts at {self.horizon:g}")
+
+
+def _wide(value: float | Tensor | Sequence[float]) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64)

@@ -27,10 +27,23 @@ from sciode.core.typing import State
 from sciode.generative.denoiser import Denoise, affine, tabled_as, to_noise
 from sciode.generative.grid import Grid
 from sciode.generative.schedule import Schedule
+from sciode.generative.tabled import Tabled
 from sciode.solve import Diagonal, Term
 
 Field: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(x, t) -> N."""
+
+
+class Moment:
+    """One or more times, with the attributes of a grid."""
+
+    def __init__(self, schedule: Schedule, t: Tensor) -> None:
+        self.schedule, self.t, self.lam = schedule, t, schedule.lam(t)
+        self.alpha, self.sigma = schedule.alpha(t), schedule.sigma(t)
+        self.rho = torch.exp(-self.lam)
+
+
+At: TypeAlias = Grid | Moment
 
 
 @dataclass(frozen=True)
@@ -49,14 +62,19 @@ class Coordinates:
         log m of a grid, ``[k]``.
     field
         Makes N(x, t) of a denoiser, in the user's variables.
+    time
+        The library's time at s.
+    data
+        (a, b) with x0 = a x + b N.
     """
 
     name: str
     rate: float | None
-    clock: Callable[[Grid], Tensor]
-    log_scale: Callable[[Grid], Tensor]
+    clock: Callable[[At], Tensor]
+    log_scale: Callable[[At], Tensor]
     field: Callable[[Denoise, Schedule], Field]
-    time: Callable[[Schedule, Tensor], Tensor]  # the library's time of s
+    time: Callable[[Schedule, Tensor], Tensor]
+    data: Callable[[At], tuple[Tensor, Tensor]]
 
 
 def _data(denoise: Denoise, schedule: Schedule) -> Field:
@@ -72,20 +90,11 @@ def _minus_noise(denoise: Denoise, schedule: Schedule) -> Field:
 
 
 def _velocity(denoise: Denoise, schedule: Schedule) -> Field:
-    def coefficients(t: Tensor) -> tuple[Tensor, Tensor]:
-        # dx/dt = (log sigma)' x + alpha lam' x0
-        with torch.enable_grad():
-            at = t.detach().clone().requires_grad_()
-            log_sigma, lam = schedule.log_sigma(at), schedule.lam(at)
-            (slope,) = torch.autograd.grad(log_sigma.sum(), at, retain_graph=True)
-            (rise,) = torch.autograd.grad(lam.sum(), at)
-        return slope, schedule.alpha(t) * rise
-
-    tables = {}
+    tables: dict[torch.dtype, Tabled] = {}
 
     def field(x: Tensor, t: Tensor) -> Tensor:
         if x.dtype not in tables:
-            tables[x.dtype] = tabled_as(x.dtype, coefficients)
+            tables[x.dtype] = tabled_as(x.dtype, schedule.velocity)
         x0 = denoise(x, t)
         if schedule.centre is not None:
             x, x0 = x - schedule.centre.to(x), x0 - schedule.centre.to(x)
@@ -94,13 +103,50 @@ def _velocity(denoise: Denoise, schedule: Schedule) -> Field:
     return field
 
 
-DATA = Coordinates("data", -1.0, lambda g: g.lam, lambda g: g.alpha.log(), _data, lambda sch, s: sch.time(s))
-NOISE = Coordinates("noise", 1.0, lambda g: g.lam, lambda g: g.sigma.log(), _minus_noise, lambda sch, s: sch.time(s))
+def _of_noise(at: At) -> tuple[Tensor, Tensor]:
+    return 1.0 / at.alpha, at.sigma / at.alpha
+
+
+def _of_velocity(at: At) -> tuple[Tensor, Tensor]:
+    a, b = at.schedule.velocity(at.t)
+    return -a / b, 1.0 / b
+
+
+DATA = Coordinates(
+    name="data",
+    rate=-1.0,
+    clock=lambda at: at.lam,
+    log_scale=lambda at: at.alpha.log(),
+    field=_data,
+    time=lambda schedule, s: schedule.time(s),
+    data=lambda at: (torch.zeros_like(at.alpha), torch.ones_like(at.alpha)),
+)
+NOISE = Coordinates(
+    name="noise",
+    rate=1.0,
+    clock=lambda at: at.lam,
+    log_scale=lambda at: at.sigma.log(),
+    field=_minus_noise,
+    time=lambda schedule, s: schedule.time(s),
+    data=_of_noise,
+)
 RHO = Coordinates(
-    "rho", None, lambda g: -g.rho, lambda g: g.alpha.log(), _minus_noise, lambda sch, s: sch.time(-torch.log(-s))
+    name="rho",
+    rate=None,
+    clock=lambda at: -at.rho,
+    log_scale=lambda at: at.alpha.log(),
+    field=_minus_noise,
+    time=lambda schedule, s: schedule.time(-torch.log(-s)),
+    data=_of_noise,
 )
 TIME = Coordinates(
-    "time", None, lambda g: g.t, lambda g: torch.zeros_like(g.t), _velocity, lambda sch, s: s
+    name="time",
+    rate=None,
+    clock=lambda at: at.t,
+    log_scale=lambda at: torch.zeros_like(at.t),
+    field=_velocity,
+    time=lambda schedule, s: s,
+    data=_of_velocity,
 )
 
 
@@ -122,7 +168,7 @@ class DiffusionChart:
 
     def clock(self, t: Tensor) -> Tensor:
         """Return s."""
-        return self.coordinates.clock(_Moment(self.schedule, t))  # type: ignore[arg-type]
+        return self.coordinates.clock(Moment(self.schedule, t))  # type: ignore[arg-type]
 
     def time(self, s: Tensor) -> Tensor:
         """Return t."""
@@ -142,18 +188,9 @@ class DiffusionChart:
         return x if self.schedule.centre is None else x + self.schedule.centre.to(x)
 
     def _scale(self, s: Tensor, x: Tensor) -> Tensor:
-        moment = _Moment(self.schedule, self.time(s))
+        moment = Moment(self.schedule, self.time(s))
         value = self.coordinates.log_scale(moment).exp().to(x)  # type: ignore[arg-type]
         return value.reshape(-1, *[1] * (x.dim() - 1)) if value.dim() else value
-
-
-class _Moment:
-    """One or more times, with the attributes of a grid."""
-
-    def __init__(self, schedule: Schedule, t: Tensor) -> None:
-        self.t, self.lam = t, schedule.lam(t)
-        self.alpha, self.sigma = schedule.alpha(t), schedule.sigma(t)
-        self.rho = torch.exp(-self.lam)
 
 
 def term(denoise: Denoise, schedule: Schedule, coordinates: Coordinates) -> Term:

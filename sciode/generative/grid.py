@@ -39,10 +39,10 @@ class Grid:
 
     schedule: Schedule
     t: Tensor
+    zero: bool = False  # the last entry stands for zero noise, whatever the schedule says of its time
     lam: Tensor = field(init=False)
     alpha: Tensor = field(init=False)
     sigma: Tensor = field(init=False)
-    zero: bool = False  # the last entry stands for zero noise, whatever the schedule says of its time
 
     def __post_init__(self) -> None:
         log_alpha, log_sigma = self.schedule.log_alpha(self.t), self.schedule.log_sigma(self.t)
@@ -59,6 +59,11 @@ class Grid:
             raise InputError(f"the grid's times coincide to round-off: lam = {self.lam.tolist()}")
 
     @property
+    def ends_at_zero(self) -> bool:
+        """Whether the last time is that of no noise."""
+        return math.isinf(self.lam[-1]) and self.lam[-1].item() > 0.0
+
+    @property
     def steps(self) -> int:
         """Number of steps."""
         return len(self.t) - 1
@@ -67,6 +72,10 @@ class Grid:
     def rho(self) -> Tensor:
         """sigma / alpha."""
         return torch.exp(-self.lam)
+
+    def subset(self, picked: Sequence[int]) -> "Grid":
+        """Return the grid of some of the times, the last among them."""
+        return Grid(self.schedule, self.t[list(picked)], self.zero)
 
     def reversed(self) -> "Grid":
         """Return the way back, from data to noise."""

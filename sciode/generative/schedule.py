@@ -84,6 +84,27 @@ class Schedule(ABC):
         """Return the library's time at ``lam``: the inverse of :meth:`lam`."""
         return self.at(self.diffusion_time(_wide(lam)))
 
+    def velocity(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return (a, b) of dx/dt = a x + b x0, the probability-flow equation in t: (log sigma)' and alpha lam'."""
+        with torch.enable_grad():
+            at = _wide(t).detach().clone().requires_grad_()
+            log_alpha, log_sigma = self.log_alpha(at), self.log_sigma(at)
+            (falling,) = torch.autograd.grad(log_sigma.sum(), at, retain_graph=True)
+            # (log alpha)' vanishes where alpha is constant, and autograd then knows no path to it
+            rising = torch.zeros_like(at)
+            if log_alpha.requires_grad:
+                (rising,) = torch.autograd.grad(log_alpha.sum(), at)
+        return falling, log_alpha.detach().exp() * (rising - falling)
+
+    @property
+    def spacing(self) -> str:
+        """Where samplers look unless told otherwise: a name of :data:`SPACINGS`."""
+        return "lam"
+
+    def prior_std(self, t: float | Tensor) -> Tensor:
+        """Return the standard deviation of the state where sampling begins; the noise's, unless data add to it."""
+        return self.sigma(t)
+
     def marginal(self, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
         """Return x_t = alpha x0 + sigma noise, ``"b ..."``; ``t`` ``[]`` or ``[b]``."""
         alpha, sigma = (
@@ -94,6 +115,14 @@ class Schedule(ABC):
             return alpha * x0 + sigma * noise
         mu = self.centre.to(x0)
         return mu + alpha * (x0 - mu) + sigma * noise
+
+    def agrees(self, other: "Schedule") -> bool:
+        """Say whether the other schedule is the same function of the library's time."""
+        t = torch.linspace(0.02, 0.98, 9, dtype=torch.float64)
+        return self is other or bool(
+            torch.allclose(self.log_alpha(t), other.log_alpha(t), rtol=1e-9, atol=1e-12)
+            and torch.allclose(self.log_sigma(t), other.log_sigma(t), rtol=1e-9, atol=1e-12)
+        )
 
     def check_span(self, begin: float, end: float) -> None:
         """Raise :class:`InputError` unless ``end < begin`` lie within the schedule."""

@@ -23,8 +23,16 @@ def log_alpha_preserving(lam: Tensor) -> Tensor:
     return -0.5 * torch.nn.functional.softplus(-2.0 * lam, threshold=1e9)
 
 
+class Preserving(Schedule):
+    """Data of unit variance keep it on the way to noise."""
+
+    def prior_std(self, t: float | Tensor) -> Tensor:
+        """Return 1."""
+        return torch.ones_like(self.tau(t))
+
+
 @dataclass(frozen=True)
-class VP(Schedule):
+class VP(Preserving):
     r"""Variance preserving, linear beta: :math:`\log\alpha = -B/2`, :math:`\sigma^2 = 1 - e^{-B}`.
 
     Parameters
@@ -77,7 +85,7 @@ class VP(Schedule):
 
 
 @dataclass(frozen=True)
-class SubVP(Schedule):
+class SubVP(Preserving):
     r"""Sub-variance preserving: alpha as :class:`VP`, :math:`\sigma = 1 - \alpha^2`.
 
     References
@@ -123,7 +131,7 @@ class SubVP(Schedule):
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
+class Cosine(Preserving):
     r"""Variance preserving, :math:`\alpha = \cos(\tfrac{\pi}{2}\tfrac{\tau + s}{1 + s}) / \cos(\tfrac{\pi}{2}\tfrac{s}{1 + s})`.
 
     Parameters
@@ -273,6 +281,11 @@ class EDM(Schedule):
         """Return log tau."""
         return torch.log(tau)
 
+    @property
+    def spacing(self) -> str:
+        """That of the paper."""
+        return "karras"
+
     def diffusion_time(self, lam: Tensor) -> Tensor:
         """Return e^{-lam}."""
         return torch.exp(-lam)
@@ -314,6 +327,11 @@ class LinearPath(Schedule):
     def end(self) -> float:
         """``final``."""
         return self.final
+
+    @property
+    def spacing(self) -> str:
+        """Even in time: lam begins at -inf."""
+        return "time"
 
     def log_alpha_at(self, tau: Tensor) -> Tensor:
         """Return log(1 - tau)."""

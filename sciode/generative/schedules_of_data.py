@@ -8,11 +8,11 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.generative.schedule import Schedule
-from sciode.generative.schedules import VP, log_alpha_preserving, log_sigma_preserving
+from sciode.generative.schedules import VP, Preserving, log_alpha_preserving, log_sigma_preserving
 
 
 @dataclass(frozen=True, eq=False)
-class Tabulated(Schedule):
+class Tabulated(Preserving):
     r"""The schedule of a discrete diffusion model, made continuous: log alpha is linear between its N entries.
 
     Parameters
@@ -127,6 +127,10 @@ class MeanReverting(Schedule):
         if not self.sigma_inf > 0.0:
             raise InputError(f"sigma_inf must be positive, found {self.sigma_inf:g}")
         self._inner()
+
+    def prior_std(self, t: float | Tensor) -> Tensor:
+        """Return sigma_inf."""
+        return torch.full_like(self.tau(t), self.sigma_inf)
 
     def _inner(self) -> VP:
         return VP(2.0 * self.theta_min, 2.0 * self.theta_max)

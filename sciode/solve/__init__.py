@@ -25,6 +25,7 @@ from sciode.solve.newton import Newton
 from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
 from sciode.solve.quadrature import Quadrature
+from sciode.solve.recurrence import Recurrence, Row
 from sciode.solve.reversible import Reversible
 from sciode.solve.reversible_adjoint import ReversibleAdjoint
 from sciode.solve.reversible_heun import ReversibleHeun
@@ -92,10 +93,12 @@ __all__ = [
     "Pid",
     "Place",
     "Quadrature",
+    "Recurrence",
     "Reversible",
     "ReversibleAdjoint",
     "ReversibleHeun",
     "RungeKutta",
+    "Row",
     "Save",
     "Scaled",
     "Solution",

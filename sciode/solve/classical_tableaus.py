@@ -27,6 +27,9 @@ BOSH3 = classical(
 SSPRK3 = classical([0, 1, 1 / 2], [[], [1], [1 / 4, 1 / 4]], [1 / 6, 1 / 6, 2 / 3], order=3)
 """Shu and Osher's strong-stability-preserving method, J. Comput. Phys. 77 (1988)."""
 
+KUTTA3 = classical([0, 1 / 2, 1], [[], [1 / 2], [-1, 2]], [1 / 6, 2 / 3, 1 / 6], order=3)
+"""Kutta's third-order method (1901); also DEIS's rhoRK."""
+
 RK4 = classical([0, 1 / 2, 1 / 2, 1], [[], [1 / 2], [0, 1 / 2], [0, 0, 1]], [1 / 6, 1 / 3, 1 / 3, 1 / 6], order=4)
 """Kutta (1901)."""
 

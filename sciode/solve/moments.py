@@ -95,10 +95,10 @@ def moments(rate: Rate, h: float, count: int) -> list[Value]:
         return [h / (k + 1) for k in range(count)]
     if isinstance(rate, Tensor):
         return [math.factorial(k) * h * value for k, value in enumerate(_phi_tensors(h * _wide(rate), count))]
-    return [math.factorial(k) * h * value for k, value in enumerate(_phi_numbers(h * rate, count))]
+    return [math.factorial(k) * h * value for k, value in enumerate(phi_numbers(h * rate, count))]
 
 
-def _phi_numbers(z: float | complex, count: int) -> list[float | complex]:
+def phi_numbers(z: float | complex, count: int) -> list[float | complex]:
     """Return phi_1 .. phi_count of a number: on the host, as a tensor costs a hundred times as much."""
     values: list[float | complex]
     if abs(z) < (1.0 if count <= 2 else 2.0):

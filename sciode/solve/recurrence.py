@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
@@ -36,11 +37,20 @@ class Row(NamedTuple):
     noise: float = 0.0  # n
     evaluates: bool = True  # False: no slope is added before the update
     ends: bool = True  # False for a stage: hooks wait for the end of the step
-    blend: tuple[tuple[float, int], ...] = ()  # what the newest slope becomes, itself first
+    blend: tuple[tuple[Weight, int], ...] = ()  # what the newest slope becomes, itself first
     move: Move | None = None  # replaces the update
 
 
-@dataclass(frozen=True)
+class Entry(NamedTuple):
+    """A row, ready for a step."""
+
+    leaf: Leaf
+    row: Row
+    time: Tensor
+    reached: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Recurrence:
     """Steps given as rows, one a step of unit length: step i of a solve is ``rows[i]``.
 
@@ -48,6 +58,10 @@ class Recurrence:
     ----------
     rows
         As many as the solve has steps.
+    times
+        What the drift is given as time in each row, ``[rows]``, on the state's device.
+    reached
+        The time after each row, ``[rows]``, for hooks. None: ``times``.
     order
         Of convergence of what the rows spell; for the record.
     states
@@ -63,28 +77,42 @@ class Recurrence:
 
     Examples
     --------
-    Two steps of the implicit Adams kind, written out:
+    Two steps of the Adams--Bashforth kind, written out:
 
     >>> from sciode.solve import Term, solve
     >>> rows = (Row(None, ((0.5, 0),)), Row(None, ((0.75, 0), (-0.25, 1))))
+    >>> method = Recurrence(rows, torch.tensor([0.0, 0.5]))
     >>> x0 = torch.ones(1, 1, dtype=torch.float64)
-    >>> solve(Term(lambda s, y: -y), x0, [0.0, 2.0], solver=Recurrence(rows), dt=1.0).y[0, 1].item()
+    >>> solve(Term(lambda s, y: -y), x0, [0.0, 2.0], solver=method, dt=1.0).y[0, 1].item()
     0.375
     """
 
     rows: Sequence[Row]
+    times: Tensor
+    reached: Tensor | None = None
     order: int = 1
     states: bool = False
     hooks: tuple[Callable[[Tensor, State], State], ...] = ()
 
-    nodes: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    nodes: ClassVar[tuple[float, ...]] = (0.0,)
     history: ClassVar[int] = 0
     timed: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if not len(self.rows) == len(self.times) == len(self.times if self.reached is None else self.reached):
+            raise InputError(f"{len(self.rows)} rows take as many times, found {len(self.times)}")
+
     @cached_property
     def depth(self) -> int:
-        """How many slopes are remembered beside the newest."""
+        """How many entries are remembered beside the newest."""
         return max((age for row in self.rows for _, age in (*row.weights, *row.blend)), default=0)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The rows, ready for steps."""
+        reached = self.times if self.reached is None else self.reached
+        parts = zip(self.rows, self.times.unbind(), reached.unbind(), strict=True)
+        return [Entry(Leaf(row.carry, row.weights, False), row, *at) for row, *at in parts]
 
     def needs(self, term: Term) -> Needs:
         """Ask for the Wiener increment of the step, which is standard normal on unit steps."""
@@ -94,7 +122,7 @@ class Recurrence:
 
     def plan(
         self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = (), place: Place | None = None
-    ) -> Row:
+    ) -> Entry:
         """Return the row of a step."""
         assert place is not None
         if linear is not None:
@@ -104,32 +132,38 @@ class Recurrence:
                 f"a Recurrence of {len(self.rows)} rows takes as many steps of length 1, found {place.steps} "
                 f"of length {h:g}"
             )
-        return self.rows[place.step]
+        return self.entries[place.step]
 
     def start(self, term: Term, at: At, y: State) -> tuple[State, ...]:
         """Return the empty history."""
         return ()
 
-    def step(self, term: Term, at: At, y: State, memory: tuple[Any, ...], plan: Row) -> tuple[State, Any]:
+    def step(self, term: Term, at: At, y: State, memory: tuple[Any, ...], plan: Entry) -> tuple[State, Any]:
         """Evaluate, and update."""
         assert isinstance(y, Tensor)
+        leaf, row, time, reached = plan
         slopes = memory
-        if plan.evaluates:
-            newest = term.drift(at.times[0], y)
+        if row.evaluates:
+            newest = term.drift(time, y)
             slopes = (newest, y, *memory) if self.states else (newest, *memory)
-            if plan.blend:
-                (own, _), *others = plan.blend
+            if row.blend:
+                (own, _), *others = row.blend
                 slopes = (combined(Leaf(own, tuple(others), False), newest, slopes), *slopes[1:])
-        z = None if at.noise is None else at.noise.W
-        if plan.move is not None:
-            assert isinstance(z, Tensor)
-            y = plan.move(y, slopes[0], z)
+        if row.noise or row.move is not None:
+            assert at.noise is not None
+            y = _noisy(row, leaf, y, slopes, at.noise.W)
         else:
-            y = combined(Leaf(plan.carry, plan.weights, False), y, slopes)
-            if plan.noise:
-                assert isinstance(z, Tensor)
-                y = y.add(z, alpha=plan.noise)
-        if plan.ends:
+            y = combined(leaf, y, slopes)
+        if row.ends:
             for hook in self.hooks:
-                y = hook(at.times[1], y)
+                y = hook(reached, y)
         return y, slopes[: self.depth]
+
+
+def _noisy(row: Row, leaf: Leaf, y: Tensor, slopes: tuple[Any, ...], z: State) -> Tensor:
+    assert isinstance(z, Tensor)
+    if row.move is not None:
+        return row.move(y, slopes[0], z)
+    changes = leaf.carry is not None or len(leaf.row) > 0
+    total = combined(leaf, y, slopes)
+    return total.add_(z, alpha=row.noise) if changes else total.add(z, alpha=row.noise)

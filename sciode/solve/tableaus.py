@@ -1,6 +1,18 @@
 """Every explicit method; ``TABLEAUS`` finds them by name."""
 
-from sciode.solve.classical_tableaus import BOSH3, DOPRI5, DOPRI8, EULER, HEUN, HEUN3, MIDPOINT, RK4, SSPRK3, TSIT5
+from sciode.solve.classical_tableaus import (
+    BOSH3,
+    DOPRI5,
+    DOPRI8,
+    EULER,
+    HEUN,
+    HEUN3,
+    KUTTA3,
+    MIDPOINT,
+    RK4,
+    SSPRK3,
+    TSIT5,
+)
 from sciode.solve.exponential_tableaus import COXMATTHEWS4, DPM2, ETD1, ETD2, HO3, KROGSTAD4, KROGSTAD43
 from sciode.solve.tableau import Tableau
 
@@ -18,6 +30,7 @@ __all__ = [
     "HO3",
     "KROGSTAD4",
     "KROGSTAD43",
+    "KUTTA3",
     "MIDPOINT",
     "RK4",
     "SSPRK3",
@@ -31,6 +44,7 @@ TABLEAUS: dict[str, Tableau] = {
     "midpoint": MIDPOINT,
     "heun": HEUN,
     "heun3": HEUN3,
+    "kutta3": KUTTA3,
     "bosh3": BOSH3,
     "ssprk3": SSPRK3,
     "rk4": RK4,

@@ -1,0 +1,47 @@
+"""Diffusion and flow models, trained and sampled on the shared solver layer.
+
+Conventions: t runs from 0 (noise) to 1 (data); x_t = alpha x0 + sigma eps; a denoiser takes (x, t) and returns x0.
+"""
+
+from sciode.generative import presets
+from sciode.generative.coordinates import DATA, NOISE, RHO, TIME, Coordinates, DiffusionChart, term
+from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
+from sciode.generative.grid import SPACINGS, Grid, grid
+from sciode.generative.noise_source import sample_seeds
+from sciode.generative.plan import Plan
+from sciode.generative.sampler import Hook, Sampler
+from sciode.generative.schedule import Schedule
+from sciode.generative.schedules import EDM, VE, VP, Cosine, LinearPath, SubVP
+from sciode.generative.schedules_of_data import MeanReverting, Tabulated
+
+__all__ = [
+    "DATA",
+    "EDM",
+    "NOISE",
+    "RHO",
+    "SPACINGS",
+    "TIME",
+    "VE",
+    "VP",
+    "Coordinates",
+    "Cosine",
+    "Denoise",
+    "Denoiser",
+    "DiffusionChart",
+    "Grid",
+    "Guidance",
+    "Hook",
+    "LinearPath",
+    "MeanReverting",
+    "Plan",
+    "Prediction",
+    "Sampler",
+    "Schedule",
+    "SubVP",
+    "Tabulated",
+    "discrete_label",
+    "grid",
+    "presets",
+    "sample_seeds",
+    "term",
+]

@@ -1,0 +1,34 @@
+"""The samplers of the field: each names coordinates, a method and a grid.
+
+Shared keywords:
+
+``steps``
+    Number of steps of the grid; for methods with one evaluation a step, of evaluations.
+``spacing``, ``begin``, ``end``
+    The grid, see :func:`sciode.generative.grid.grid`. ``end`` is a diffusion time, or "zero".
+``final``
+    "auto", "keep" or "lower": whether the order falls at the last steps.
+``form``
+    Which of the forms of a method that exist: "full", "taylor", "midpoint", "published".
+``eta``
+    Strength of the noise of the reverse equation; 0 is the deterministic sampler.
+"""
+
+from sciode.generative.presets.deis import deis, pndm
+from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
+from sciode.generative.presets.first import ddim, euler, rf_solver
+from sciode.generative.presets.heun import heun
+from sciode.generative.presets.unipc import unipc
+
+__all__ = [
+    "ddim",
+    "deis",
+    "dpm_solver",
+    "dpm_solver_pp",
+    "euler",
+    "heun",
+    "mr_sampler",
+    "pndm",
+    "rf_solver",
+    "unipc",
+]

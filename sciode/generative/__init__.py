@@ -8,10 +8,11 @@ from sciode.generative.coordinates import DATA, NOISE, RHO, TIME, Coordinates, D
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
 from sciode.generative.grid import SPACINGS, Grid, grid
 from sciode.generative.noise_source import sample_seeds
+from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.plan import Plan
 from sciode.generative.sampler import Hook, Sampler
 from sciode.generative.schedule import Schedule
-from sciode.generative.schedules import EDM, VE, VP, Cosine, LinearPath, SubVP
+from sciode.generative.schedules import VP, Cosine, SubVP
 from sciode.generative.schedules_of_data import MeanReverting, Tabulated
 
 __all__ = [

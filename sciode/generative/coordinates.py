@@ -168,7 +168,7 @@ class DiffusionChart:
 
     def clock(self, t: Tensor) -> Tensor:
         """Return s."""
-        return self.coordinates.clock(Moment(self.schedule, t))  # type: ignore[arg-type]
+        return self.coordinates.clock(Moment(self.schedule, t))
 
     def time(self, s: Tensor) -> Tensor:
         """Return t."""
@@ -189,7 +189,7 @@ class DiffusionChart:
 
     def _scale(self, s: Tensor, x: Tensor) -> Tensor:
         moment = Moment(self.schedule, self.time(s))
-        value = self.coordinates.log_scale(moment).exp().to(x)  # type: ignore[arg-type]
+        value = self.coordinates.log_scale(moment).exp().to(x)
         return value.reshape(-1, *[1] * (x.dim() - 1)) if value.dim() else value
 
 

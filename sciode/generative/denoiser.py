@@ -68,7 +68,7 @@ class Denoiser(nn.Module):
     >>> schedule = VP()
     >>> denoise = Denoiser(lambda x, label: torch.zeros_like(x), schedule, Prediction.NOISE)
     >>> x = torch.ones(2, 3)
-    >>> bool(torch.allclose(denoise(x, torch.tensor(0.5)) * schedule.alpha(0.5), x.double()))
+    >>> bool(torch.allclose(denoise(x, torch.tensor(0.5)) * schedule.alpha(0.5).float(), x))
     True
     """
 
@@ -111,8 +111,8 @@ class Denoiser(nn.Module):
             at = t[bad][0]
             raise InputError(
                 f"a network that predicts {self.prediction.name} says nothing of the data at t = {at:.6g}, where "
-                f"alpha = {self.schedule.alpha(at):.3g} and sigma = {self.schedule.sigma(at):.3g}: begin later, or "
-                "end earlier"
+                f"alpha = {self.schedule.alpha(at):.3g} and sigma = {self.schedule.sigma(at):.3g}: begin later "
+                "or end earlier"
             )
 
     def _out(self, x: Tensor, t: Tensor) -> Tensor:
@@ -185,7 +185,7 @@ def to_noise(denoise: Denoise, schedule: Schedule) -> Denoise:
     """Return eps(x, t) of a denoiser: directly where it can, else (x - alpha x0) / sigma."""
     direct = getattr(denoise, "noise", None)
     if direct is not None:
-        return direct  # type: ignore[no-any-return]
+        return direct
 
     def coefficients(t: Tensor) -> Coefficients:
         sigma = schedule.sigma(t)

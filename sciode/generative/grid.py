@@ -2,7 +2,7 @@ r"""Where a sampler looks: grids of times from noise to data.
 
 At a fixed number of evaluations the grid matters more than the solver, so it is an argument of every preset.
 
-Symbols: ``tau`` diffusion time, ``lam`` = log(alpha/sigma), ``rho`` = sigma/alpha, ``u`` place in the grid, 0 to 1.
+Symbols: ``tau`` diffusion time, ``lam`` = log(alpha/sigma), ``rho`` = sigma/alpha, ``u`` place in the grid.
 """
 
 import math
@@ -90,7 +90,7 @@ def grid(schedule: Schedule, steps: int, spacing: Spacing, begin: float | None =
     Raises
     ------
     InputError
-        For fewer than one step, ``end >= begin``, times outside the schedule, and given times that do not decrease.
+        For fewer than one step, ``end >= begin``, times beyond the schedule, given times that do not decrease.
     UnknownName
         For an unknown spacing.
 
@@ -99,7 +99,7 @@ def grid(schedule: Schedule, steps: int, spacing: Spacing, begin: float | None =
     >>> from sciode.generative import VP
     >>> made = grid(VP(), 4, "lam", end=1e-3)
     >>> made.lam.diff().round(decimals=6).tolist()
-    [2.44379, 2.44379, 2.44379, 2.44379]
+    [2.395673, 2.395673, 2.395673, 2.395673]
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps takes a whole number >= 1, found {steps!r}")
@@ -202,4 +202,5 @@ SPACINGS: dict[str, tuple[Rule, bool]] = {
     "beta": (_beta, True),
 }
 """Rule, and whether it can reach zero noise itself. "exponential" (log-linear in sigma/alpha) is "lam".
-"karras": arXiv:2206.00364, equation (5), exponent 7, in sigma/alpha. "beta": quantiles of Beta(0.6, 0.6) in time."""
+"karras": arXiv:2206.00364, equation (5), exponent 7, in sigma/alpha. "beta": quantiles of
+Beta(0.6, 0.6) in time."""

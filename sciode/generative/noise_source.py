@@ -36,7 +36,9 @@ class EachSample:
         """Return the numbers by the number of the row."""
         assert isinstance(like, Tensor)
         if len(self.seeds) != len(like):
-            raise InputError(f"{len(self.seeds)} seeds for a batch of {len(like)} samples: give one number, or [b]")
+            raise InputError(
+                f"{len(self.seeds)} seeds for a batch of {len(like)} samples: give one number, or [b]"
+            )
         return _Rows(like, self.seeds, len(steps.sizes))
 
     def path(self, like: State, start: float, end: float, seed: int) -> Query:

@@ -121,8 +121,8 @@ class Writer:
         if grid.lam[index] == -math.inf and self.coordinates.name != "time":
             if self.coordinates is not DATA:
                 raise InputError(
-                    f"at begin = {grid.schedule.tau(now):g} there is no signal, and noise says nothing: begin a little "
-                    "later, or use a method in data coordinates"
+                    f"at begin = {grid.schedule.tau(now):g} there is no signal, and noise says nothing: begin "
+                    "a little later, or use a method in data coordinates"
                 )
             ratio = (grid.sigma[index + 1] / grid.sigma[index]).item()
             noise = grid.sigma[index + 1].item() if eta else 0.0
@@ -162,16 +162,16 @@ def _step(
     first = known[0] if known else index
     h = clock[index + 1] - clock[index]
     past = tuple(clock[i + 1] - clock[i] for i in reversed(known[-method.history :])) if method.history else ()
-    orders = tuple(min(order, i + 1) for i in range(index - first)) + (order,)
+    orders = (*(min(order, i + 1) for i in range(index - first)), order)
     if method.corrector and known:
         before = writer.orders[index - 1]
-        orders = tuple(min(before, i + 1) for i in range(index - first)) + (order,)
+        orders = (*(min(before, i + 1) for i in range(index - first)), order)
     linear = None if rate is None else Diagonal(rate * (1.0 + eta))
     place = Place(index - first, len(orders), clock[index])
     state = torch.zeros((), dtype=torch.float64)
-    (leaf,) = replace(method, orders=orders).plan(linear, h, state, past, place)  # type: ignore[misc]
+    (leaf,) = replace(method, orders=orders).plan(linear, h, state, past, place)
     size = math.exp(scale[index + 1]) * (1.0 + eta)
-    weights = [(size * float(w), index - age) for w, age in leaf.row]
+    weights = [(size * _plain(w), index - age) for w, age in leaf.row]
     carry = _carry(grid, writer.coordinates, index) * math.exp(-eta * h)
     sigma = grid.sigma[index + 1].item()
     writer.row(
@@ -182,6 +182,11 @@ def _step(
         order,
         noise=sigma * math.sqrt(-math.expm1(-2.0 * eta * h)) if eta else 0.0,
     )
+
+
+def _plain(weight: Weight) -> float:
+    assert isinstance(weight, float)
+    return weight
 
 
 def _carry(grid: Grid, coordinates: Coordinates, index: int) -> float:
@@ -210,8 +215,10 @@ def runge_kutta(writer: Writer, index: int, tableau: Tableau) -> list[int]:
     start, end = coordinates.clock(grid)[index : index + 2].tolist()
     h = end - start
     nodes = (*tableau.nodes, 1.0)
-    times = [grid.t[index] if c == 0.0 else grid.t[index + 1] if c == 1.0 else
-             coordinates.time(schedule, torch.tensor(start + c * h, dtype=torch.float64)) for c in nodes]  # fmt: skip
+    exact = {0.0: grid.t[index], 1.0: grid.t[index + 1]}
+    inner = {c: torch.tensor(start + c * h, dtype=torch.float64) for c in nodes if c not in exact}
+    exact |= {c: coordinates.time(schedule, s) for c, s in inner.items()}
+    times = [exact[c] for c in nodes]
     scales = [coordinates.log_scale(Moment(schedule, t)).item() for t in times]
     entries = [[h * _number(entry, rate * h) for entry in row] for row in (*tableau.stages, tableau.update)]
     rows: list[int] = []

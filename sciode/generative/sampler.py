@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State
+from sciode.core.typing import State, each
 from sciode.generative.coordinates import Coordinates, term
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance
 from sciode.generative.grid import Grid
@@ -205,8 +205,8 @@ class Sampler:
         if isinstance(denoise, Denoiser):
             if not denoise.schedule.agrees(self.schedule):
                 raise InputError(
-                    f"the denoiser is made for {denoise.schedule}, the sampler for {self.schedule}: build both from one "
-                    "schedule"
+                    f"the denoiser is made for {denoise.schedule}, the sampler for {self.schedule}: build "
+                    "both from one schedule"
                 )
             denoise.check(self.plan.times)
 
@@ -216,10 +216,10 @@ class Sampler:
         noise = None
         if self.plan.noisy:
             seeds = sample_seeds(seed, len(x)) if isinstance(seed, int) else list(seed)
-            noise = Noise(lambda s, y: torch.ones_like(y), kind="additive", driver=EachSample(seeds))
+            noise = Noise(lambda s, y: each(torch.ones_like, y), kind="additive", driver=EachSample(seeds))
         if centre is None:
-            return Term(lambda s, y: field(y, s), noise=noise)  # type: ignore[arg-type]
-        return Term(lambda s, y: field(y + centre.to(y), s), noise=noise)  # type: ignore[operator]
+            return Term(lambda s, y: field(y, s), noise=noise)
+        return Term(lambda s, y: field(y + centre.to(y), s), noise=noise)
 
     def _run(
         self, equation: Term, x: Tensor, hooks: tuple[Hook, ...], adjoint: Adjoint, path: bool
@@ -231,7 +231,7 @@ class Sampler:
             return [x, *loop.states(x)]  # type: ignore[list-item]
         run = Method(method, 1.0)
         rows, _ = adjoint.run(run, equation, x, [float(mark) for mark in marks])
-        return list(rows)  # type: ignore[arg-type]
+        return list(rows)
 
     def _method(self, x: Tensor, hooks: tuple[Hook, ...]) -> Recurrence:
         """Return the rows as a method, their times on the state's device; made once per device."""
@@ -273,9 +273,7 @@ class Sampler:
         if self.grid.ends_at_zero:
             raise InputError("the adjoint equation needs an end above zero noise: give end=1e-3, for example")
         equation = term(denoise, self.schedule, self.coordinates)
-        solution = solve(
-            equation, x, self.grid.t, solver=self.solver, dt=math.inf, adjoint=adjoint, save=Save.AT
-        )
+        solution = solve(equation, x, self.grid.t, solver=self.solver, dt=math.inf, adjoint=adjoint, save=Save.AT)
         assert isinstance(solution.y, Tensor)
         return solution.y if path else solution.y[:, -1]
 
@@ -303,6 +301,6 @@ def _check_noise(noise: Tensor, schedule: Schedule) -> None:
             fits = False
         if not fits:
             raise InputError(
-                f"noise {list(noise.shape)} and the schedule's mu {list(schedule.centre.shape)} do not fit: noise takes "
-                "the shape of the state, to which mu broadcasts"
+                f"noise {list(noise.shape)} and the schedule's mu {list(schedule.centre.shape)} do not fit: noise "
+                "takes the shape of the state, to which mu broadcasts"
             )

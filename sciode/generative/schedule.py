@@ -85,7 +85,7 @@ class Schedule(ABC):
         return self.at(self.diffusion_time(_wide(lam)))
 
     def velocity(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Return (a, b) of dx/dt = a x + b x0, the probability-flow equation in t: (log sigma)' and alpha lam'."""
+        r"""Return (a, b) of dx/dt = a x + b x0, probability flow in t: (log sigma)' and alpha lam'."""
         with torch.enable_grad():
             at = _wide(t).detach().clone().requires_grad_()
             log_alpha, log_sigma = self.log_alpha(at), self.log_sigma(at)
@@ -128,8 +128,8 @@ class Schedule(ABC):
         """Raise :class:`InputError` unless ``end < begin`` lie within the schedule."""
         if not 0.0 <= end < begin:
             raise InputError(
-                f"sampling goes from begin down to end in diffusion time, 0 <= end < begin; found begin = {begin:g}, "
-                f"end = {end:g}"
+                f"sampling goes from begin down to end in diffusion time, 0 <= end < begin; found begin = "
+                f"{begin:g}, end = {end:g}"
             )
         if begin > self.horizon * (1 + 1e-12):
             raise InputError(f"begin = {begin:g} lies beyond the schedule, which starts at {self.horizon:g}")

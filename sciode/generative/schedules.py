@@ -1,4 +1,4 @@
-r"""The schedules of the field, each with its exact inverse.
+r"""Schedules whose alpha falls to zero as that of a damped process, each with its exact inverse.
 
 Symbols: as in :mod:`sciode.generative.schedule`; ``B`` the integral of beta from 0 to tau.
 """
@@ -132,7 +132,7 @@ class SubVP(Preserving):
 
 @dataclass(frozen=True)
 class Cosine(Preserving):
-    r"""Variance preserving, :math:`\alpha = \cos(\tfrac{\pi}{2}\tfrac{\tau + s}{1 + s}) / \cos(\tfrac{\pi}{2}\tfrac{s}{1 + s})`.
+    r"""Variance preserving, :math:`\alpha = \cos(\pi(\tau + s)/(2 + 2s)) / \cos(\pi s/(2 + 2s))`.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Cosine(Preserving):
     Examples
     --------
     >>> round(Cosine().lam(Cosine().at(0.5)).item(), 4)
-    -0.0126
+    -0.0123
     """
 
     offset: float = 0.008
@@ -162,9 +162,7 @@ class Cosine(Preserving):
 
     def __post_init__(self) -> None:
         if not (self.offset > 0.0 and 0.0 < self.start < 1.0):
-            raise InputError(
-                f"Cosine needs offset > 0 and 0 < start < 1, found {self.offset:g}, {self.start:g}"
-            )
+            raise InputError(f"Cosine needs offset > 0 and 0 < start < 1, found {self.offset:g}, {self.start:g}")
 
     @property
     def begin(self) -> float:
@@ -195,152 +193,3 @@ class Cosine(Preserving):
         slope = math.tan(a)
         w = c / (slope + torch.sqrt(slope**2 + c * (2.0 - c)))
         return torch.atan(w) * 2.0 * (1.0 + self.offset) / (0.5 * math.pi)
-
-
-@dataclass(frozen=True)
-class VE(Schedule):
-    r"""Variance exploding: alpha = 1, :math:`\sigma = \sigma_{min} (\sigma_{max}/\sigma_{min})^\tau`, tau in [0, 1].
-
-    Its sigma does not go below sigma_min: ``end="zero"`` adds the step from there to zero noise.
-
-    References
-    ----------
-    arXiv:2011.13456, equation (9).
-
-    Examples
-    --------
-    >>> VE(0.01, 50.0).sigma(1.0).item()
-    0.01
-    """
-
-    sigma_min: float = 0.01
-    sigma_max: float = 50.0
-
-    begin, end = 1.0, 0.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.sigma_min < self.sigma_max:
-            raise InputError(f"VE needs 0 < sigma_min < sigma_max, found {self.sigma_min:g}, {self.sigma_max:g}")
-
-    def log_alpha_at(self, tau: Tensor) -> Tensor:
-        """Return 0."""
-        return torch.zeros_like(tau)
-
-    def log_sigma_at(self, tau: Tensor) -> Tensor:
-        """Return log sigma."""
-        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
-        return low + tau * (high - low)
-
-    def diffusion_time(self, lam: Tensor) -> Tensor:
-        """Return the place of -lam between the logarithms."""
-        low, high = math.log(self.sigma_min), math.log(self.sigma_max)
-        return (-lam - low) / (high - low)
-
-
-@dataclass(frozen=True)
-class EDM(Schedule):
-    """alpha = 1, sigma = tau: the diffusion time is the noise level itself.
-
-    Parameters
-    ----------
-    sigma_min, sigma_max
-        Where sampling ends and begins by default.
-
-    References
-    ----------
-    Karras et al., *Elucidating the design space of diffusion-based generative models* (arXiv:2206.00364).
-
-    Examples
-    --------
-    >>> EDM().sigma(EDM().at(2.0)).item()
-    2.0
-    """
-
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.sigma_min < self.sigma_max:
-            raise InputError(f"EDM needs 0 < sigma_min < sigma_max, found {self.sigma_min:g}, {self.sigma_max:g}")
-
-    @property
-    def begin(self) -> float:
-        """sigma_max."""
-        return self.sigma_max
-
-    @property
-    def end(self) -> float:
-        """sigma_min."""
-        return self.sigma_min
-
-    def log_alpha_at(self, tau: Tensor) -> Tensor:
-        """Return 0."""
-        return torch.zeros_like(tau)
-
-    def log_sigma_at(self, tau: Tensor) -> Tensor:
-        """Return log tau."""
-        return torch.log(tau)
-
-    @property
-    def spacing(self) -> str:
-        """That of the paper."""
-        return "karras"
-
-    def diffusion_time(self, lam: Tensor) -> Tensor:
-        """Return e^{-lam}."""
-        return torch.exp(-lam)
-
-
-@dataclass(frozen=True)
-class LinearPath(Schedule):
-    """Rectified flow and linear interpolants: alpha = t, sigma = 1 - t; no singularity but at the very noise.
-
-    Parameters
-    ----------
-    start
-        Diffusion time where sampling begins by default; 1 is pure noise, where lam = -inf: solvers in lam need
-        less than 1, those in t do not.
-    final
-        Diffusion time where sampling ends by default.
-
-    References
-    ----------
-    Liu, Gong and Liu (arXiv:2209.03003); Lipman et al. (arXiv:2210.02747).
-
-    Examples
-    --------
-    >>> LinearPath().lam(0.5).item()
-    0.0
-    """
-
-    start: float = 1.0
-    final: float = 0.0
-
-    horizon = 1.0
-
-    @property
-    def begin(self) -> float:
-        """``start``."""
-        return self.start
-
-    @property
-    def end(self) -> float:
-        """``final``."""
-        return self.final
-
-    @property
-    def spacing(self) -> str:
-        """Even in time: lam begins at -inf."""
-        return "time"
-
-    def log_alpha_at(self, tau: Tensor) -> Tensor:
-        """Return log(1 - tau)."""
-        return torch.log1p(-tau)
-
-    def log_sigma_at(self, tau: Tensor) -> Tensor:
-        """Return log tau."""
-        return torch.log(tau)
-
-    def diffusion_time(self, lam: Tensor) -> Tensor:
-        """Return 1 / (1 + e^lam)."""
-        return torch.sigmoid(-lam)

@@ -9,6 +9,8 @@ from torch import Tensor
 from sciode.generative.plan import Plan
 from sciode.solve.weights import Weight
 
+_WIDTHS = (4, 10, 9, 5, 5, 11, 10)
+
 
 class Line(NamedTuple):
     """One row of a plan."""
@@ -49,8 +51,11 @@ class PlanTable:
         return len(self.lines)
 
     def __str__(self) -> str:
-        head = f"{self.name}: {len(self.lines)} rows, {self.evaluations} evaluations, {self.coordinates} coordinates"
-        names = f"{'row':>4} {'tau':>10} {'lam':>9} {'order':>5} {'calls':>5} {'carry':>11} {'noise':>10}  weights, newest first"
+        head = (
+            f"{self.name}: {len(self.lines)} rows, {self.evaluations} evaluations, {self.coordinates} coordinates"
+        )
+        columns = zip(("row", "tau", "lam", "order", "calls", "carry", "noise"), _WIDTHS, strict=True)
+        names = " ".join(f"{name:>{width}}" for name, width in columns) + "  weights, newest first"
         return "\n".join([head, names, *map(_shown, self.lines)])
 
     __repr__ = __str__
@@ -62,8 +67,8 @@ def _shown(line: Line) -> str:
     ages = [f"[{age}]" if age != place else "" for place, (_, age) in enumerate(line.weights)]
     text = "  ".join(part + age for part, age in zip(parts, ages, strict=True))
     mark = "" if line.ends else "  (stage)"
-    calls = int(line.evaluates)
-    return f"{line.row:4d} {line.tau:10.5g} {line.lam:9.4f} {line.order:5d} {calls:5d} {carry} {line.noise:10.4g}  {text}{mark}"
+    numbers = f"{line.row:4d} {line.tau:10.5g} {line.lam:9.4f} {line.order:5d} {int(line.evaluates):5d}"
+    return f"{numbers} {carry} {line.noise:10.4g}  {text}{mark}"
 
 
 def _plain(weight: Weight | None) -> float | str:
@@ -81,10 +86,6 @@ def tabulate(name: str, plan: Plan) -> PlanTable:
     lines = []
     for index, row in enumerate(plan.rows):
         weights = tuple((_plain(w), age) for w, age in row.weights)
-        lines.append(
-            Line(
-                index, taus[index], lams[index], plan.orders[index], row.evaluates,
-                _plain(row.carry), weights, row.noise, row.ends,
-            )  # fmt: skip
-        )
+        where = (index, taus[index], lams[index], plan.orders[index], row.evaluates)
+        lines.append(Line(*where, _plain(row.carry), weights, row.noise, row.ends))
     return PlanTable(name, plan.coordinates.name, tuple(lines))

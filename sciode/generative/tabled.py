@@ -47,7 +47,11 @@ class Tabled:
             with torch.inference_mode(False), torch.no_grad():
                 whole = torch.empty(0, dtype=t.dtype, device=t.device).set_(storage).clone()
                 values = self.function(whole)
-            rows = tuple(zip(*(v.unbind() for v in values), strict=True)) if isinstance(values, tuple) else values.unbind()
+            rows = (
+                tuple(zip(*(v.unbind() for v in values), strict=True))
+                if isinstance(values, tuple)
+                else values.unbind()
+            )
             self._rows[key] = (storage, rows)
             if len(self._rows) > _KEPT:
                 self._rows.popitem(last=False)

@@ -228,6 +228,7 @@ def _rates(linear: Diagonal | None, count: int) -> tuple[Rate, ...]:
 
 
 def combined(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
+    """Return the state plus the weighed slopes."""
     if not leaf.paired:
         return _sum(leaf, y, slopes)
     pairs = [torch.view_as_real(k.resolve_conj()) for k in slopes]

@@ -2,8 +2,8 @@ r"""A method that is written down: one affine recurrence, its numbers given row 
 
 .. math:: x \leftarrow a\,x + \sum_j w_j\,f_j + n\,z
 
-with the slopes f known so far, newest first, and independent standard normal z. Any explicit method on a given grid
-for a scalar linear part is such a list, stages included: a stage is a row like any other.
+with the slopes f known so far, newest first, and independent standard normal z. Any explicit method on a given
+grid for a scalar linear part is such a list, stages included: a stage is a row like any other.
 
 Symbols: ``f`` slopes, ``a`` carry, ``w`` weights, ``n`` amplitude of the noise, ``z`` standard normal numbers.
 """
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State
+from sciode.core.typing import State, leaves
 from sciode.solve.increment import NOTHING, Needs
 from sciode.solve.multistep import combined
 from sciode.solve.multistep_weights import Leaf
@@ -79,6 +78,7 @@ class Recurrence:
     --------
     Two steps of the Adams--Bashforth kind, written out:
 
+    >>> import torch
     >>> from sciode.solve import Term, solve
     >>> rows = (Row(None, ((0.5, 0),)), Row(None, ((0.75, 0), (-0.25, 1))))
     >>> method = Recurrence(rows, torch.tensor([0.0, 0.5]))
@@ -148,7 +148,8 @@ class Recurrence:
             slopes = (newest, y, *memory) if self.states else (newest, *memory)
             if row.blend:
                 (own, _), *others = row.blend
-                slopes = (combined(Leaf(own, tuple(others), False), newest, slopes), *slopes[1:])
+                (value,) = leaves(newest)
+                slopes = (combined(Leaf(own, tuple(others), False), value, slopes), *slopes[1:])
         if row.noise or row.move is not None:
             assert at.noise is not None
             y = _noisy(row, leaf, y, slopes, at.noise.W)

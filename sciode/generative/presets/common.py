@@ -29,9 +29,9 @@ def check_order(order: int, allowed: Iterable[int], method: str) -> None:
 def rule_of(form: str | None, order: int) -> MomentRule:
     """Return the moment rule of a form of DPM-Solver.
 
-    "full" and "taylor" interpolate exactly; "midpoint" has phi_1/2 for phi_2 beside two slopes; "published" is that
-    and, beside three slopes, half the second derivative. By default "midpoint" at order 2, as people run it, and
-    "full" at order 3, where the published form is of second order only.
+    "full" and "taylor" interpolate exactly; "midpoint" has phi_1/2 for phi_2 beside two slopes; "published" is
+    that and, beside three slopes, half the second derivative. By default "midpoint" at order 2, as people run it,
+    and "full" at order 3, where the published form is of second order only.
     """
     if form is None:
         return MIDPOINT if order == 2 else EXACT
@@ -57,9 +57,7 @@ def adams_sampler(
     if plan.noisy:
         return Sampler(name, plan, method)
     back = NOISE if coordinates is DATA else coordinates
-    return Sampler(
-        name, plan, method, lambda way: multistep(way, back, method, lowered(most, way, final))
-    )
+    return Sampler(name, plan, method, lambda way: multistep(way, back, method, lowered(most, way, final)))
 
 
 def check_eta(eta: float | Sequence[float], steps: int) -> None:

@@ -67,8 +67,8 @@ def dpm_solver_pp(
         1, 2 or 3.
     form
         Multistep: "midpoint" (default at order 2), "taylor" and "full" (the same, default at order 3), "published"
-        (order 3 with half the second derivative, which converges at second order). Singlestep: "midpoint" (default)
-        or "taylor".
+        (order 3 with half the second derivative, which converges at second order). Singlestep: "midpoint"
+        (default) or "taylor".
     multistep
         False: singlestep, 2S and 3S.
     eta

@@ -51,7 +51,7 @@ def ddim(
 
 
 def _strength(eta: float, h: float) -> float:
-    """Return the strength of the reverse equation whose step has DDIM's noise: 1 - e^{-2 eta' h} = eta^2 (1 - e^{-2h})."""
+    """Return eta' of the reverse equation with DDIM's noise: 1 - e^{-2 eta' h} = eta^2 (1 - e^{-2h})."""
     if math.isinf(h):
         return eta
     left = -eta * eta * math.expm1(-2.0 * h)
@@ -108,5 +108,3 @@ def rf_solver(
         RungeKutta(tableaus.MIDPOINT),
         lambda way: singlestep(way, TIME, rules),
     )
-
-

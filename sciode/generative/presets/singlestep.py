@@ -10,13 +10,15 @@ from sciode.core.names import unknown
 from sciode.generative.grid import End, Grid, Spacing, grid
 from sciode.generative.schedule import Schedule
 from sciode.solve import Phi, Tableau, tableaus
+from sciode.solve.tableau import Entry
 
 METHODS: dict[int, Tableau] = {1: tableaus.ETD1, 2: tableaus.DPM2, 3: tableaus.HO3}
 
 
 def second(c2: float = 0.5, form: str | None = None) -> Tableau:
-    r"""Return the two-stage method: :math:`\varphi_1/(2 c_2)` weighs the difference ("midpoint"), or :math:`\varphi_2/c_2`."""
+    r"""Return the two-stage method, its difference weighed by :math:`\varphi_1/2c_2` or :math:`\varphi_2/c_2`."""
     a = 0.5 / c2
+    update: tuple[Entry, ...]
     if form == "taylor":
         update = ((Phi(1.0, 1, 1.0), Phi(-1.0 / c2, 2, 1.0)), (Phi(1.0 / c2, 2, 1.0),))
     else:
@@ -30,6 +32,7 @@ def third(c2: float = 1 / 3, c3: float = 2 / 3, form: str | None = None) -> Tabl
     ratio = c3 * c3 / c2
     inner = ((Phi(c3, 1, c3), Phi(-ratio, 2, c3)), (Phi(ratio, 2, c3),))
     stages = ((), ((Phi(c2, 1, c2),),), inner)
+    update: tuple[Entry, ...]
     if form != "taylor":
         update = ((Phi(1.0, 1, 1.0), Phi(-1.0 / c3, 2, 1.0)), (), (Phi(1.0 / c3, 2, 1.0),))
         return Tableau((0.0, c2, c3), stages, update, 3)
@@ -51,7 +54,9 @@ def tableau(order: int, nodes: tuple[float, ...], form: str | None) -> Tableau:
     form = {"full": "taylor", "published": "midpoint"}.get(form or "", form)
     if order == 1:
         return tableaus.ETD1
-    return second(*nodes, form=form) if order == 2 else third(*nodes, form=form)
+    if order == 2:
+        return second(nodes[0], form)
+    return third(nodes[0], nodes[1], form)
 
 
 def budget(order: int, evaluations: int) -> list[int]:

@@ -25,6 +25,7 @@ def unipc(
     final: str = "auto",
     variant: str = "bh2",
     prediction: str = "data",
+    corrector: bool = True,
 ) -> Sampler:
     """UniPC: ``steps`` evaluations, order + 1 on smooth problems.
 
@@ -36,6 +37,8 @@ def unipc(
         "bh1", "bh2", or "exact".
     prediction
         "data" or "noise": the coordinates.
+    corrector
+        False: the predictor alone, UniP.
 
     References
     ----------
@@ -52,5 +55,7 @@ def unipc(
     rule = lookup(variant, VARIANTS, "variant of UniPC")
     coordinates = lookup(prediction, PREDICTIONS, "prediction")
     where = grid_for(schedule, steps, spacing, begin, end)
-    method = Adams(order + 1, corrector=True, rule=rule)
-    return adams_sampler(f"UniPC-{order}({variant})", where, coordinates, method, order, final)
+    method = Adams(order + 1, corrector=True, rule=rule) if corrector else Adams(order, rule=rule)
+    return adams_sampler(
+        f"Uni{'PC' if corrector else 'P'}-{order}({variant})", where, coordinates, method, order, final
+    )

@@ -157,6 +157,11 @@ class LinearPath(Schedule):
         """Return log tau."""
         return torch.log(tau)
 
+    def velocity(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (a, b) of dx/dt = x0 - eps = (x0 - x)/(1 - t), regular at pure noise."""
+        rate = 1.0 / self.tau(t)
+        return -rate, rate
+
     def diffusion_time(self, lam: Tensor) -> Tensor:
         """Return 1 / (1 + e^lam)."""
         return torch.sigmoid(-lam)

@@ -7,6 +7,15 @@ from sciode.generative import presets
 from sciode.generative.coordinates import DATA, NOISE, RHO, TIME, Coordinates, DiffusionChart, term
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
 from sciode.generative.grid import SPACINGS, Grid, grid
+from sciode.generative.guidance import (
+    ClassifierFree,
+    Clip,
+    Inpaint,
+    Likelihood,
+    Project,
+    Threshold,
+    TimeShift,
+)
 from sciode.generative.noise_source import sample_seeds
 from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.plan import Plan
@@ -24,6 +33,8 @@ __all__ = [
     "TIME",
     "VE",
     "VP",
+    "ClassifierFree",
+    "Clip",
     "Coordinates",
     "Cosine",
     "Denoise",
@@ -32,14 +43,19 @@ __all__ = [
     "Grid",
     "Guidance",
     "Hook",
+    "Inpaint",
+    "Likelihood",
     "LinearPath",
     "MeanReverting",
     "Plan",
     "Prediction",
+    "Project",
     "Sampler",
     "Schedule",
     "SubVP",
     "Tabulated",
+    "Threshold",
+    "TimeShift",
     "discrete_label",
     "grid",
     "presets",

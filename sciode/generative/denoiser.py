@@ -101,6 +101,8 @@ class Denoiser(nn.Module):
         out = self._out(x, t)
         if self.prediction is Prediction.NOISE:
             return out
+        if self.prediction is Prediction.DATA and self.schedule.centre is not None:
+            out = out - self.schedule.centre.to(out)  # the other predictions are of centred data
         return self._affine(self._at(t, x, self._to_noise), x, out, None)
 
     def check(self, t: Tensor) -> None:

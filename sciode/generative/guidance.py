@@ -177,8 +177,8 @@ class Likelihood:
 class TimeShift:
     r"""Time shift: the network is shown, per sample, the time whose noise level fits the variance of the state.
 
-    Among the discrete labels within ``window`` / 2 of the current one, the one whose :math:`\sigma^2` is nearest to
-    the variance of x over its own elements; nothing below ``cutoff``. The solver's numbers do not change.
+    Among the discrete labels within ``window`` / 2 of the current one, the one whose :math:`\sigma^2` is
+    nearest to the variance of x over its own elements; nothing below ``cutoff``. The solver's numbers do not change.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ class Inpaint:
 
     def __call__(self, t: Tensor, x: Tensor) -> Tensor:
         """Return x with the known part overwritten."""
-        # Numbers by counter, of which the bits of the time are one: another sample at every time, and no wait for it.
+        # Numbers by counter, of which the bits of the time are one: another sample at every time, and no wait.
         keys = counter_keys(tuple(x.shape), self.seed, 0, 0, x.device)
         noise = normals(keys, t.to(torch.float64).view(torch.int64))[0].to(x)
         known = torch.where(self.mask.to(x.device), self.known.to(x), 0.0).expand_as(x)

@@ -172,8 +172,8 @@ def test_thresholding_divides_by_the_quantile() -> None:
 
 
 def test_a_likelihood_moves_a_gaussian_to_its_posterior() -> None:
-    # Prior N(0, c), seen y = x0 + N(0, r). Taken at the denoised state the likelihood lacks the variance of x0 given
-    # x, at most c beside r: so much may the posterior be off.
+    # Prior N(0, c), seen y = x0 + N(0, r). Taken at the denoised state the likelihood lacks the variance of x0
+    # given x, at most c beside r: so much may the posterior be off.
     c, r, y = 0.5, 5.0, 5.0
     law = gaussian(SCHEDULE, torch.zeros(1, dtype=torch.float64), c)
 
@@ -187,33 +187,22 @@ def test_a_likelihood_moves_a_gaussian_to_its_posterior() -> None:
     assert (guided.std() / noise.std() - math.sqrt(variance)).abs() < math.sqrt(variance) * c / r
 
 
-def test_time_shift_helps_where_the_clock_of_the_model_is_wrong_and_only_there() -> None:
-    wide = gaussian(SCHEDULE, torch.zeros(4096, dtype=torch.float64), 1e-4)
+def test_time_shift_mends_a_model_whose_clock_is_wrong_and_leaves_an_exact_one_alone() -> None:
+    law = gaussian(SCHEDULE, torch.zeros(4096, dtype=torch.float64), 0.01)
     noise = torch.randn(2, 4096, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    shown: list[Tensor] = []
-
-    def exact(x: Tensor, t: Tensor) -> Tensor:
-        shown.append(SCHEDULE.tau(t))
-        return wide(x, t)
 
     def early(x: Tensor, t: Tensor) -> Tensor:
-        return wide(x, SCHEDULE.at((SCHEDULE.tau(t) - 0.05).clamp(min=1e-3)))
+        return law(x, SCHEDULE.at((SCHEDULE.tau(t) - 0.05).clamp(min=1e-3)))
 
     sampler = presets.ddim(SCHEDULE, 20, "time", end=1e-3)
-    shift = TimeShift(SCHEDULE, window=200, cutoff=0.1)
-    plain = sampler.sample(wide, noise)
-    shifted = sampler.sample(exact, noise, guidance=[shift])
-    asked = SCHEDULE.tau(sampler.plan.times)
-    # With the exact score the shift is the sampling error of a variance, about sqrt(2 / 4096) of it
-    moved = torch.stack([s.expand(2) for s in shown]) - asked[:, None]
-    early_enough = (asked > 0.15) & (
-        asked < 0.35
-    )  # beyond, the variance is flat in time and the label undetermined
-    assert moved[early_enough].abs().max() < 0.03
-    assert (shifted - plain).abs().max() < 0.02
-    wrong, mended = sampler.sample(early, noise), sampler.sample(early, noise, guidance=[shift])
-    assert torch.isfinite(mended).all()
-    assert not torch.allclose(wrong, mended)
+    shift = TimeShift(SCHEDULE, window=60, cutoff=0.02)
+    exact = sampler.sample(law, noise)
+
+    def error(denoise: object, **options: object) -> float:
+        return (sampler.sample(denoise, noise, **options) - exact).pow(2).mean().sqrt().item()  # type: ignore[arg-type]
+
+    assert error(early, guidance=[shift]) < 0.7 * error(early)
+    assert error(law, guidance=[shift]) < 0.1 * error(early)
 
 
 @pytest.mark.parametrize("name", ["dpm++2M", "unipc-3", "heun", "dpm-3"])

@@ -20,6 +20,7 @@ USE = {
     "midpoint": "few, cheap steps",
     "heun": "few, cheap steps; the sampler of EDM",
     "heun3": "fixed steps, order 3",
+    "kutta3": "fixed steps, order 3; rhoRK of DEIS",
     "bosh3": "loose tolerances, 1e-2 to 1e-4",
     "ssprk3": "shocks: keeps what one Euler step keeps",
     "rk4": "fixed steps",
@@ -38,6 +39,7 @@ USE = {
 CLASSES = {
     "RungeKutta": ("any tableau of the first table", "the tableau's", "nodes", "-", "everything without noise"),
     "Adams": ("exponential Adams, orders 1 to 8", "1 to 8", "1", "-", "costly drifts; diffusion samplers"),
+    "Recurrence": ("rows of numbers, written out", "as written", "as written", "ito", "compiled samplers"),
     "Implicit": ("diagonally implicit", "the tableau's", "as Newton asks", "-", "stiff without diagonal L"),
     "Reversible": ("a one-step method in two copies", "the base's", "twice the base's", "the base's",
                    "exact gradients in constant memory"),

@@ -178,7 +178,7 @@ class TimeShift:
     r"""Time shift: the network is shown, per sample, the time whose noise level fits the variance of the state.
 
     Among the discrete labels within ``window`` / 2 of the current one, the one whose :math:`\sigma^2` is
-    nearest to the variance of x over its own elements; nothing below ``cutoff``. The solver's numbers do not change.
+    nearest to the variance of x over its own elements; nothing below ``cutoff``. The solver does not change.
 
     Parameters
     ----------

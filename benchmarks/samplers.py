@@ -1,8 +1,8 @@
-"""What a sampler costs beside the network: exponential Adams methods against diffusers' schedulers.
+"""What a sampler costs beside the network: presets against diffusers' schedulers.
 
-Same sigmas, same number of evaluations, same formula: DPM-Solver++(2M), midpoint form, and UniPC of order 2 with
-B(h) = e^h - 1, both ending at zero noise. ``solve`` is timed whole, with all checks and the grid; of a scheduler
-its ``step`` calls alone, without ``set_timesteps``.
+Same schedule, same sigmas, same number of evaluations, same formula: DPM-Solver++(2M), midpoint form, and UniPC of
+order 2 with B(h) = e^h - 1, both ending at zero noise. ``Sampler.sample`` is timed whole, with all checks; of a
+scheduler its ``step`` calls alone, without ``set_timesteps``.
 
     python benchmarks/samplers.py            # all rows
 """
@@ -10,7 +10,6 @@ its ``step`` calls alone, without ``set_timesteps``.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import diffusers
@@ -18,35 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.harness import machine, write
-from sciode.solve import MIDPOINT, Adams, Diagonal, Save, Term, solve
+from sciode.generative import Denoise, Sampler, Tabulated, presets
 
 STEPS = 20
 REPEATS = 25
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data chart of a variance-preserving diffusion: y = x / alpha, t = sigma / alpha, s = -log t."""
-
-    def clock(self, t: Tensor) -> Tensor:
-        """Return lambda; infinite at zero noise."""
-        return -torch.log(t)
-
-    def time(self, s: Tensor) -> Tensor:
-        """Return sigma / alpha."""
-        return torch.exp(-s)
-
-    def enter(self, x: Tensor, s: Tensor) -> Tensor:
-        """Divide by alpha."""
-        return x / _alpha(s.item())
-
-    def leave(self, y: Tensor, s: Tensor) -> Tensor:
-        """Multiply by alpha."""
-        return y * _alpha(s.item())
-
-
-def _alpha(lam: float) -> float:
-    return 1.0 / math.sqrt(1.0 + math.exp(-2.0 * lam))
 
 
 def dpm() -> Any:
@@ -59,10 +33,9 @@ def unipc() -> Any:
     return diffusers.UniPCMultistepScheduler(prediction_type="sample", final_sigmas_type="zero")
 
 
-ORDERS = (1, *[2] * (STEPS - 2), 1)
-SAMPLERS: dict[str, tuple[Callable[[], Any], Adams]] = {
-    "DPM-Solver++(2M)": (dpm, Adams(2, rule=MIDPOINT, orders=ORDERS)),
-    "UniPC-2": (unipc, Adams(3, corrector=True, rule=MIDPOINT, orders=ORDERS)),
+SAMPLERS: dict[str, tuple[Callable[[], Any], Callable[..., Sampler]]] = {
+    "DPM-Solver++(2M)": (dpm, presets.dpm_solver_pp),
+    "UniPC-2": (unipc, presets.unipc),
 }
 
 
@@ -79,16 +52,19 @@ def theirs(scheduler: Any, model: Callable[[Tensor, float], Tensor], noise: Tens
     return run
 
 
-def ours(solver: Adams, sigmas: list[float], drift: Any, noise: Tensor) -> Callable[[], Tensor]:
-    """Return our solve."""
-    term = Term(drift, Diagonal(-1.0), chart=Data())
+def prepared(name: str) -> tuple[Any, Sampler]:
+    """Return diffusers' scheduler with its grid, and the sampler of the same schedule on the same grid."""
+    make, preset = SAMPLERS[name]
+    scheduler = make()
+    scheduler.set_timesteps(STEPS)
+    table = torch.cumprod(1.0 - scheduler.betas.double(), 0)
+    times = [(step + 1) / len(table) for step in scheduler.timesteps.tolist()]
+    return scheduler, preset(Tabulated(table), order=2, steps=STEPS, spacing=[*times, 0.0])
 
-    def run() -> Tensor:
-        y = solve(term, noise, sigmas, solver=solver, dt=math.inf, save=Save.END).y
-        assert isinstance(y, Tensor)
-        return y
 
-    return run
+def ours(sampler: Sampler, denoise: Denoise, noise: Tensor) -> Callable[[], Tensor]:
+    """Return our sampling."""
+    return lambda: sampler.sample(denoise, noise)
 
 
 def interleaved(calls: list[Callable[[], Any]], before: Callable[[], None], repeats: int) -> list[float]:
@@ -106,16 +82,10 @@ def interleaved(calls: list[Callable[[], Any]], before: Callable[[], None], repe
 
 def overhead(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     """Time a step beside a model that does nothing."""
-    make, solver = SAMPLERS[name]
-    scheduler = make()
-    scheduler.set_timesteps(STEPS)
+    scheduler, sampler = prepared(name)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     image = 0.1 * noise
-    sigmas = scheduler.sigmas.tolist()
-    calls = [
-        theirs(scheduler, lambda x, sigma: image, noise),
-        ours(solver, sigmas, lambda s, y: image, noise),
-    ]
+    calls = [theirs(scheduler, lambda x, sigma: image, noise), ours(sampler, lambda x, t: image, noise)]
     peer, own = interleaved(calls, lambda: scheduler.set_timesteps(STEPS), REPEATS)
     return {
         "case": f"{name}, null model",
@@ -129,20 +99,20 @@ def overhead(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
 
 def agreement(name: str) -> float:
     """Return the largest difference of samples, float32, with the exact denoiser of Gaussian data."""
-    make, solver = SAMPLERS[name]
-    scheduler = make()
-    scheduler.set_timesteps(STEPS)
+    scheduler, sampler = prepared(name)
     noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    schedule = sampler.schedule
 
-    def denoised(y: Tensor, sigma: float | Tensor) -> Tensor:
-        ratio = 0.25 / (0.25 + sigma**2)  # data N(0.3, 0.5^2), y = x / alpha
-        return (0.3 + ratio * (y - 0.3)).to(y.dtype)
+    def denoised(x: Tensor, alpha: float, sigma: float) -> Tensor:
+        gain = alpha * 0.25 / (alpha**2 * 0.25 + sigma**2)  # data N(0.3, 0.5^2)
+        return 0.3 + gain * (x - alpha * 0.3)
 
     def model(x: Tensor, sigma: float) -> Tensor:
-        return denoised(x * math.sqrt(1 + sigma**2), sigma)
+        alpha = 1.0 / math.sqrt(1.0 + sigma**2)
+        return denoised(x, alpha, alpha * sigma)
 
     first = theirs(scheduler, model, noise)()
-    second = ours(solver, scheduler.sigmas.tolist(), lambda s, y: denoised(y, torch.exp(-s)), noise)()
+    second = sampler.sample(lambda x, t: denoised(x, schedule.alpha(t).item(), schedule.sigma(t).item()), noise)
     return (first - second).abs().max().item()
 
 
@@ -158,11 +128,9 @@ def with_network() -> dict[str, Any]:
     """Time a whole sample beside as many bare calls of the network."""
     torch.manual_seed(0)
     net = network()
-    solver = SAMPLERS["DPM-Solver++(2M)"][1]
-    scheduler = dpm()
-    scheduler.set_timesteps(STEPS)
+    scheduler, sampler = prepared("DPM-Solver++(2M)")
     noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    sample = ours(solver, scheduler.sigmas.tolist(), lambda s, y: net(y), noise)
+    sample = ours(sampler, lambda x, t: net(x), noise)
     loop = theirs(scheduler, lambda x, sigma: net(x), noise)
 
     def bare() -> None:

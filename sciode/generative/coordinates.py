@@ -66,6 +66,8 @@ class Coordinates:
         The library's time at s.
     data
         (a, b) with x0 = a x + b N.
+    opposite
+        Makes -N(x, t), where that is what networks predict; else None.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Coordinates:
     field: Callable[[Denoise, Schedule], Field]
     time: Callable[[Schedule, Tensor], Tensor]
     data: Callable[[At], tuple[Tensor, Tensor]]
+    opposite: Callable[[Denoise, Schedule], Field] | None = None
 
 
 def _data(denoise: Denoise, schedule: Schedule) -> Field:
@@ -129,6 +132,7 @@ NOISE = Coordinates(
     field=_minus_noise,
     time=lambda schedule, s: schedule.time(s),
     data=_of_noise,
+    opposite=to_noise,
 )
 RHO = Coordinates(
     name="rho",
@@ -138,6 +142,7 @@ RHO = Coordinates(
     field=_minus_noise,
     time=lambda schedule, s: schedule.time(-torch.log(-s)),
     data=_of_noise,
+    opposite=to_noise,
 )
 TIME = Coordinates(
     name="time",

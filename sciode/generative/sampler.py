@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each
+from sciode.generative.check import check_noise
 from sciode.generative.coordinates import Coordinates, term
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance
 from sciode.generative.grid import Grid
@@ -24,8 +25,7 @@ from sciode.generative.schedule import Schedule
 from sciode.generative.table import PlanTable, tabulate
 from sciode.solve import Adjoint, Checkpointed, Direct, FixedLoop, Noise, Save, Solver, Steps, Term, solve
 from sciode.solve.method import Method
-from sciode.solve.recurrence import Recurrence
-from sciode.solve.solution import finite
+from sciode.solve.recurrence import Recurrence, Row
 
 Hook: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(t reached, x) -> x, after every step: inpainting, projection, resampling."""
@@ -138,20 +138,11 @@ class Sampler:
             For noise without a batch axis, not finite or of a shape that the schedule's centre does not fit, and
             for a denoiser of another schedule, or whose prediction says nothing at a time of the grid.
         """
-        start = self.prior(noise)
-        return self.integrate(
-            denoise,
-            start,
-            seed=seed,
-            guidance=guidance,
-            hooks=hooks,
-            adjoint=adjoint,
-            return_path=return_path,
-        )
+        return self._integrate(denoise, self.prior(noise), seed, guidance, hooks, adjoint, return_path)
 
     def prior(self, noise: Tensor) -> Tensor:
         """Return the state where sampling begins, of standard normal ``noise``."""
-        _check_noise(noise, self.schedule)
+        check_noise(noise, self.schedule)
         spread = self.schedule.prior_std(self.grid.t[0]).item()
         start = noise if spread == 1.0 else noise * spread
         return start if self.schedule.centre is None else start + self.schedule.centre.to(start)
@@ -168,7 +159,19 @@ class Sampler:
         return_path: bool = False,
     ) -> Tensor:
         """Take a state at the grid's first time to its last; arguments as of :meth:`sample`."""
-        _check_noise(x, self.schedule)
+        check_noise(x, self.schedule)
+        return self._integrate(denoise, x, seed, guidance, hooks, adjoint, return_path)
+
+    def _integrate(
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        seed: int | Sequence[int],
+        guidance: Sequence[Guidance],
+        hooks: Sequence[Hook],
+        adjoint: Adjoint,
+        return_path: bool,
+    ) -> Tensor:
         for wrap in reversed(guidance):
             denoise = wrap(denoise)
         self._check(denoise)
@@ -211,7 +214,9 @@ class Sampler:
             denoise.check(self.plan.times)
 
     def _term(self, denoise: Denoise, x: Tensor, seed: int | Sequence[int]) -> Term:
-        field = self.coordinates.field(denoise, self.schedule)
+        make = self.coordinates.opposite if self._opposite else self.coordinates.field
+        assert make is not None
+        field = make(denoise, self.schedule)
         centre = self.schedule.centre
         noise = None
         if self.plan.noisy:
@@ -239,7 +244,8 @@ class Sampler:
         if key not in self._kept:
             wide = torch.float32 if x.device.type == "mps" else torch.float64
             times, reached = (t.to(device=x.device, dtype=wide) for t in (self.plan.times, self.plan.reached))
-            self._kept[key] = Recurrence(self.plan.rows, times, reached, max(self.plan.orders), self.plan.states)
+            rows = [_opposed(row) for row in self.plan.rows] if self._opposite else self.plan.rows
+            self._kept[key] = Recurrence(rows, times, reached, max(self.plan.orders), self.plan.states)
         method: Recurrence = self._kept[key]
         if not hooks:
             return method
@@ -247,6 +253,12 @@ class Sampler:
         if centre is None:
             return replace(method, hooks=hooks)  # type: ignore[arg-type]
         return replace(method, hooks=tuple(_centred(hook, centre) for hook in hooks))
+
+    @property
+    def _opposite(self) -> bool:
+        """Whether the rows run on -N, the network's eps: a change of sign is a pass over memory a step."""
+        plan = self.plan
+        return self.coordinates.opposite is not None and not (plan.states or any(row.move for row in plan.rows))
 
     def _marks(self, path: bool) -> tuple[int, ...]:
         """Return after which rows the state is wanted."""
@@ -278,29 +290,13 @@ class Sampler:
         return solution.y if path else solution.y[:, -1]
 
 
+def _opposed(row: Row) -> Row:
+    return row._replace(weights=tuple((-weight, age) for weight, age in row.weights))
+
+
 def _centred(hook: Hook, centre: Tensor) -> Callable[[Tensor, State], State]:
     def call(t: Tensor, y: State) -> State:
         assert isinstance(y, Tensor)
         return hook(t, y + centre.to(y)) - centre.to(y)
 
     return call
-
-
-def _check_noise(noise: Tensor, schedule: Schedule) -> None:
-    if not isinstance(noise, Tensor) or not noise.is_floating_point():
-        kind = noise.dtype if isinstance(noise, Tensor) else type(noise).__name__
-        raise InputError(f"noise takes a floating-point tensor 'b ...', found {kind}")
-    if noise.dim() < 1 or noise.shape[0] == 0:
-        raise InputError(f"noise takes shape 'b ...' with b >= 1, found {list(noise.shape)}")
-    if not torch.isfinite(noise.detach().sum()) and not bool(finite(noise).all()):
-        raise InputError("noise holds NaN or infinity")
-    if schedule.centre is not None:
-        try:
-            fits = torch.broadcast_shapes(noise.shape, schedule.centre.shape) == noise.shape
-        except RuntimeError:
-            fits = False
-        if not fits:
-            raise InputError(
-                f"noise {list(noise.shape)} and the schedule's mu {list(schedule.centre.shape)} do not fit: noise "
-                "takes the shape of the state, to which mu broadcasts"
-            )

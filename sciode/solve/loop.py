@@ -132,17 +132,18 @@ class FixedLoop:
 
     def plan(self, index: int, y: State) -> Any:
         """Return the weights of a step."""
+        if self._timed:
+            return self._plan_at(index, y)  # a step's own: there is nothing to share
         key = self.key(index)
         if key not in self._plans:
             if len(self._plans) == _KEPT:
                 del self._plans[next(iter(self._plans))]
-            self._plans[key] = self._plan(index, key[0], key[1], y)
+            self._plans[key] = self.solver.plan(self.term.linear, key[0], y, key[1])
         return self._plans[key]
 
-    def _plan(self, index: int, h: float, past: tuple[float, ...], y: State) -> Any:
-        if not self._timed:
-            return self.solver.plan(self.term.linear, h, y, past)
+    def _plan_at(self, index: int, y: State) -> Any:
         solver: Any = self.solver
+        h, past, _ = self.key(index)
         place = Place(index, len(self._sizes), float(self.steps.starts[index]))
         return solver.plan(self.term.linear, h, y, past, place)
 
@@ -153,7 +154,8 @@ class FixedLoop:
     def at(self, index: int, y: State) -> At:
         """Return the times of a step's nodes, and its noise."""
         chunk, within = divmod(index, _AT_ONCE)
-        return At(self._table(chunk, y)[1][within], None if self._noise is None else self._noise(index))
+        table = self._tables.get(chunk) or self._table(chunk, y)
+        return At(table[1][within], None if self._noise is None else self._noise(index))
 
     def _times(self, index: int, count: int, y: State) -> Tensor:
         chunk, within = divmod(index, _AT_ONCE)

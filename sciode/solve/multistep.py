@@ -28,7 +28,7 @@ from sciode.solve.multistep_weights import Leaf, Neighbours, known, made
 from sciode.solve.runge_kutta import RungeKutta
 from sciode.solve.step import At, Place, Solver
 from sciode.solve.term import Diagonal, Term
-from sciode.solve.weights import check_rate
+from sciode.solve.weights import Weight, check_rate
 
 _STARTERS = (
     tableaus.ETD1,
@@ -238,8 +238,13 @@ def combined(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
 def _sum(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
     """Return E y + sum of w_j k_j. In place only on what was made here, which autograd allows."""
     fresh = leaf.carry is not None
-    total = y if leaf.carry is None else y * leaf.carry
-    for weight, j in leaf.row:
+    total, row = y, leaf.row
+    if leaf.carry is not None and row and _flat(y, slopes[row[0][1]], leaf.carry, row[0][0]):
+        total = _scaled(y, slopes[row[0][1]], leaf.carry, row[0][0])
+        row = row[1:]
+    elif leaf.carry is not None:
+        total = y * leaf.carry
+    for weight, j in row:
         k = slopes[j]
         if isinstance(weight, Tensor):
             total = total.addcmul_(weight, k) if fresh else total.addcmul(weight, k)
@@ -247,3 +252,26 @@ def _sum(leaf: Leaf, y: Tensor, slopes: Any) -> Tensor:
             total = total.add_(k, alpha=weight) if fresh else total.add(k, alpha=weight)
         fresh = True
     return total
+
+
+_LARGE = 1 << 16  # elements from which reading memory costs more than a call
+
+
+def _flat(y: Tensor, k: Tensor, carry: Weight, weight: Weight) -> bool:
+    """Say whether :func:`_scaled` takes these, and pays."""
+    return (
+        y.numel() >= _LARGE
+        and isinstance(carry, float)
+        and isinstance(weight, float)
+        and y.dtype == k.dtype
+        and y.is_floating_point()
+        and y.is_contiguous()
+        and k.is_contiguous()
+        and not torch.compiler.is_compiling()  # which fuses better
+    )
+
+
+def _scaled(y: Tensor, k: Tensor, carry: Any, weight: Any) -> Tensor:
+    """Return E y + w k in one pass over memory: a rank-one update of a column, the row being one number."""
+    column = torch.addr(y.view(-1, 1), k.view(-1), y.new_ones(1), beta=carry, alpha=weight)
+    return column.view(y.shape)

@@ -127,7 +127,7 @@ class Recurrence:
         assert place is not None
         if linear is not None:
             raise InputError("a Recurrence holds the linear part in its rows: give the term none")
-        if place.steps != len(self.rows) or h != 1.0:
+        if h != 1.0 or place.steps != len(self.rows):
             raise InputError(
                 f"a Recurrence of {len(self.rows)} rows takes as many steps of length 1, found {place.steps} "
                 f"of length {h:g}"

@@ -1,0 +1,29 @@
+"""What a state must be for a sampler to take it."""
+
+import torch
+from torch import Tensor
+
+from sciode.core.errors import InputError
+from sciode.generative.schedule import Schedule
+from sciode.solve.solution import finite
+
+
+def check_noise(noise: Tensor, schedule: Schedule) -> None:
+    """Raise :class:`InputError` unless a state can be sampled from: floating, ``"b ..."``, finite, fit for mu."""
+    if not isinstance(noise, Tensor) or not noise.is_floating_point():
+        kind = noise.dtype if isinstance(noise, Tensor) else type(noise).__name__
+        raise InputError(f"noise takes a floating-point tensor 'b ...', found {kind}")
+    if noise.dim() < 1 or noise.shape[0] == 0:
+        raise InputError(f"noise takes shape 'b ...' with b >= 1, found {list(noise.shape)}")
+    if not torch.isfinite(noise.detach().sum()) and not bool(finite(noise).all()):
+        raise InputError("noise holds NaN or infinity")
+    if schedule.centre is not None:
+        try:
+            fits = torch.broadcast_shapes(noise.shape, schedule.centre.shape) == noise.shape
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise InputError(
+                f"noise {list(noise.shape)} and the schedule's mu {list(schedule.centre.shape)} do not fit: noise "
+                "takes the shape of the state, to which mu broadcasts"
+            )

@@ -6,6 +6,7 @@ Conventions: t runs from 0 (noise) to 1 (data); x_t = alpha x0 + sigma eps; a de
 from sciode.generative import presets
 from sciode.generative.coordinates import DATA, NOISE, RHO, TIME, Coordinates, DiffusionChart, term
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
+from sciode.generative.fokker_planck import Potential, denoiser_of, residual
 from sciode.generative.grid import SPACINGS, Grid, grid
 from sciode.generative.guidance import (
     ClassifierFree,
@@ -18,6 +19,7 @@ from sciode.generative.guidance import (
 )
 from sciode.generative.noise_source import sample_seeds
 from sciode.generative.paths import EDM, VE, LinearPath
+from sciode.generative.pfgm import Points, heavy_tailed
 from sciode.generative.plan import Plan
 from sciode.generative.sampler import Hook, Sampler
 from sciode.generative.schedule import Schedule
@@ -48,6 +50,8 @@ __all__ = [
     "LinearPath",
     "MeanReverting",
     "Plan",
+    "Points",
+    "Potential",
     "Prediction",
     "Project",
     "Sampler",
@@ -56,9 +60,12 @@ __all__ = [
     "Tabulated",
     "Threshold",
     "TimeShift",
+    "denoiser_of",
     "discrete_label",
     "grid",
+    "heavy_tailed",
     "presets",
+    "residual",
     "sample_seeds",
     "term",
 ]

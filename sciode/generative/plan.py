@@ -75,6 +75,7 @@ class Writer:
     times: list[Tensor] = field(default_factory=list)
     reached: list[Tensor] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)  # up to and with each row
 
     def row(
         self,
@@ -91,10 +92,13 @@ class Writer:
     ) -> int:
         """Add a row and return its number; ``weights`` name slopes by the numbers of their rows."""
         number = len(self.rows)
-        seen = [i for i, row in enumerate(self.rows) if row.evaluates] + [number] * evaluates
-        ages = {name: age for age, name in enumerate(reversed(seen))}
+        self.calls.append((self.calls[-1] if self.calls else 0) + evaluates)
         step = 2 if self.states else 1
-        aged = tuple((w, step * ages[name]) for w, name in weights if isinstance(w, Tensor) or w != 0.0)
+        aged = tuple(
+            (w, step * (self.calls[-1] - self.calls[name]))
+            for w, name in weights
+            if isinstance(w, Tensor) or w != 0.0
+        )
         self.rows.append(Row(None if carry == 1.0 else carry, aged, noise, evaluates, ends, (), move))
         self.times.append(time)
         self.reached.append(reached)
@@ -159,15 +163,13 @@ def _step(
 ) -> None:
     index = len(writer.rows)
     grid, rate = writer.grid, writer.coordinates.rate
-    first = known[0] if known else index
     h = clock[index + 1] - clock[index]
-    past = tuple(clock[i + 1] - clock[i] for i in reversed(known[-method.history :])) if method.history else ()
-    orders = (*(min(order, i + 1) for i in range(index - first)), order)
-    if method.corrector and known:
-        before = writer.orders[index - 1]
-        orders = (*(min(before, i + 1) for i in range(index - first)), order)
+    near = known[-method.order :]  # all that the numbers depend on
+    past = tuple(clock[i + 1] - clock[i] for i in near[::-1])[: method.history]
+    before = writer.orders[index - 1] if method.corrector and near else order
+    orders = (*(min(before, i + 1) for i in range(len(near))), order)
     linear = None if rate is None else Diagonal(rate * (1.0 + eta))
-    place = Place(index - first, len(orders), clock[index])
+    place = Place(len(near), len(orders), clock[index])
     state = torch.zeros((), dtype=torch.float64)
     (leaf,) = replace(method, orders=orders).plan(linear, h, state, past, place)
     size = math.exp(scale[index + 1]) * (1.0 + eta)

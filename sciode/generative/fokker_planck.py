@@ -1,7 +1,7 @@
 r"""The Fokker--Planck residual: how far a model's scores are from those of one density that diffuses.
 
-A sampler may follow the probability-flow equation or the reverse stochastic one; both end at the same law only if the
-scores are gradients of a log-density u that solves the Fokker--Planck equation. In the library's time,
+A sampler may follow the probability-flow equation or the reverse stochastic one; both end at the same law only if
+the scores are gradients of a log-density u that solves the Fokker--Planck equation. In the library's time,
 
 .. math::
     R = \partial_t u + d\,a + a\,x\cdot\nabla u + \sigma^2\lambda'\,(\Delta u + \lVert\nabla u\rVert^2),
@@ -94,10 +94,8 @@ def _rates(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
 
 def _laplacian(slope: Tensor, x: Tensor) -> Tensor:
     rows = slope.flatten(1).unbind(1)
-    parts = [
-        torch.autograd.grad(row.sum(), x, create_graph=True)[0].flatten(1)[:, i] for i, row in enumerate(rows)
-    ]
-    return torch.stack(parts).sum(0)
+    turned = (torch.autograd.grad(row.sum(), x, create_graph=True)[0] for row in rows)
+    return torch.stack([row.flatten(1)[:, i] for i, row in enumerate(turned)]).sum(0)
 
 
 def _probed(slope: Tensor, x: Tensor, probes: int, generator: torch.Generator | None) -> Tensor:
@@ -113,7 +111,7 @@ def _probed(slope: Tensor, x: Tensor, probes: int, generator: torch.Generator | 
 
 
 def denoiser_of(potential: Potential, schedule: Schedule) -> Denoise:
-    r"""Return the denoiser whose score is the gradient of a potential: :math:`x_0 = (x + \sigma^2\nabla u)/\alpha`.
+    r"""Return the denoiser whose score is a potential's gradient: :math:`x_0 = (x + \sigma^2\nabla u)/\alpha`.
 
     Examples
     --------

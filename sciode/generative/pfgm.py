@@ -1,17 +1,17 @@
 r"""PFGM++: noise with heavy tails in place of Gaussian noise; the sampler is EDM's.
 
 Data of N elements are joined by D extra dimensions of norm r. The kernel :math:`p_r(x\mid y) \propto
-(\lVert x - y\rVert^2 + r^2)^{-(N+D)/2}` with :math:`r = \sigma\sqrt{D}` is Student's distribution with D degrees of
-freedom and scale sigma, and :math:`\mathrm{d}x/\mathrm{d}r = (x - D(x, r))/r` is the equation of EDM in sigma. So only
-the numbers that are called noise differ, in training and at the start of sampling: D = 1 is the Poisson flow, and
+(\lVert x - y\rVert^2 + r^2)^{-(N+D)/2}` with :math:`r = \sigma\sqrt{D}` is Student's distribution with D degrees
+of freedom and scale sigma, and :math:`\mathrm{d}x/\mathrm{d}r = (x - D(x, r))/r` is the equation of EDM in sigma. So
+only the numbers that are called noise differ, in training and at the start of sampling: D = 1 is the Poisson flow, and
 D to infinity the diffusion.
 
 Symbols: ``N`` elements of a sample, ``D`` extra dimensions, ``y`` data, ``r`` = sigma sqrt(D).
 
 References
 ----------
-Xu et al., *PFGM++: unlocking the potential of physics-inspired generative models* (arXiv:2302.04265), equations (4),
-(8) and (9).
+Xu et al., *PFGM++: unlocking the potential of physics-inspired generative models* (arXiv:2302.04265), equations
+(4), (8) and (9).
 """
 
 import math
@@ -67,7 +67,7 @@ def heavy_tailed(noise: Tensor, extra: float, seed: int | Sequence[int] = 0) -> 
 class Points:
     r"""The exact denoiser of finitely many data points under PFGM++'s noise: what training would have to find.
 
-    :math:`E[y \mid x] = \sum_i w_i y_i`, :math:`w_i \propto (1 + \lVert x - \alpha y_i\rVert^2 / (\sigma^2 D))^{-(N+D)/2}`.
+    The mean of the points y, weighed by :math:`(1 + \lVert x - \alpha y\rVert^2 / (\sigma^2 D))^{-(N+D)/2}`.
 
     Parameters
     ----------

@@ -94,11 +94,8 @@ class Writer:
         number = len(self.rows)
         self.calls.append((self.calls[-1] if self.calls else 0) + evaluates)
         step = 2 if self.states else 1
-        aged = tuple(
-            (w, step * (self.calls[-1] - self.calls[name]))
-            for w, name in weights
-            if isinstance(w, Tensor) or w != 0.0
-        )
+        used = [(w, name) for w, name in weights if isinstance(w, Tensor) or w != 0.0]
+        aged = tuple((w, step * (self.calls[-1] - self.calls[name])) for w, name in used)
         self.rows.append(Row(None if carry == 1.0 else carry, aged, noise, evaluates, ends, (), move))
         self.times.append(time)
         self.reached.append(reached)

@@ -17,6 +17,7 @@ from sciode.generative.guidance import (
     Threshold,
     TimeShift,
 )
+from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
 from sciode.generative.noise_source import sample_seeds
 from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.pfgm import Points, heavy_tailed
@@ -45,6 +46,7 @@ __all__ = [
     "Grid",
     "Guidance",
     "Hook",
+    "Imported",
     "Inpaint",
     "Likelihood",
     "LinearPath",
@@ -56,12 +58,14 @@ __all__ = [
     "Project",
     "Sampler",
     "Schedule",
+    "SciodeScheduler",
     "SubVP",
     "Tabulated",
     "Threshold",
     "TimeShift",
     "denoiser_of",
     "discrete_label",
+    "from_diffusers",
     "grid",
     "heavy_tailed",
     "presets",

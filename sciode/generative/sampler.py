@@ -202,6 +202,13 @@ class Sampler:
             start = start - self.schedule.centre.to(start)
         return start / self.schedule.prior_std(self.grid.t[0]).item()
 
+    def loop(self, denoise: Denoise, x: Tensor, seed: int | Sequence[int] = 0) -> FixedLoop:
+        """Return the loop over the rows, for those who take them one by one; ``x`` as in :meth:`integrate`.
+
+        Its states are centred: they lack the schedule's ``mu``.
+        """
+        return FixedLoop(self._method(x, ()), self._term(denoise, x, seed), self._steps(self._marks(False)))
+
     def _check(self, denoise: Denoise) -> None:
         if not callable(denoise):
             raise InputError(f"denoise is a function of (x, t), found {type(denoise).__name__}")

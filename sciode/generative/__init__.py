@@ -19,6 +19,14 @@ from sciode.generative.guidance import (
 )
 from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
 from sciode.generative.noise_source import sample_seeds
+from sciode.generative.objectives import (
+    LogNormalTimes,
+    Times,
+    UniformTimes,
+    Weighting,
+    denoising,
+    flow_matching,
+)
 from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.pfgm import Points, heavy_tailed
 from sciode.generative.plan import Plan
@@ -50,6 +58,7 @@ __all__ = [
     "Inpaint",
     "Likelihood",
     "LinearPath",
+    "LogNormalTimes",
     "MeanReverting",
     "Plan",
     "Points",
@@ -63,8 +72,13 @@ __all__ = [
     "Tabulated",
     "Threshold",
     "TimeShift",
+    "Times",
+    "UniformTimes",
+    "Weighting",
     "denoiser_of",
+    "denoising",
     "discrete_label",
+    "flow_matching",
     "from_diffusers",
     "grid",
     "heavy_tailed",

@@ -91,14 +91,14 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return x0."""
-        out = self._out(x, t)
+        out = self.output(x, t)
         if self.prediction is Prediction.DATA:
             return out
         return self._affine(self._at(t, x, self._to_data), x, out, self.schedule.centre)
 
     def noise(self, x: Tensor, t: Tensor) -> Tensor:
         """Return eps, without a way round by x0 where the network returns it."""
-        out = self._out(x, t)
+        out = self.output(x, t)
         if self.prediction is Prediction.NOISE:
             return out
         if self.prediction is Prediction.DATA and self.schedule.centre is not None:
@@ -117,7 +117,8 @@ class Denoiser(nn.Module):
                 "or end earlier"
             )
 
-    def _out(self, x: Tensor, t: Tensor) -> Tensor:
+    def output(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the network returns, of a state ``"b ..."`` at times ``[]`` or ``[b]``."""
         label = self._at(t, x, self._label)
         scaled = x * column(self._at(t, x, self._input_scale), x) if self.prediction is Prediction.EDM else x
         return self.network(scaled, label.expand(x.shape[0]))

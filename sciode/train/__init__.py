@@ -1,8 +1,22 @@
-"""Training of surrogates: one call, one process or many, killed and resumed at will."""
+"""Training of surrogates and of generative models: one call, one process or many, killed and resumed at will."""
 
 from sciode.train.config import FitConfig
+from sciode.train.denoise import Denoises, DenoisingTask
 from sciode.train.errors import DivergedError
 from sciode.train.fit import History, fit
-from sciode.train.objective import Loss, Trainable, relative_l2
+from sciode.train.objective import Loss, relative_l2
+from sciode.train.task import Task
+from sciode.train.trainable import Trainable
 
-__all__ = ["DivergedError", "FitConfig", "History", "Loss", "Trainable", "fit", "relative_l2"]
+__all__ = [
+    "Denoises",
+    "DenoisingTask",
+    "DivergedError",
+    "FitConfig",
+    "History",
+    "Loss",
+    "Task",
+    "Trainable",
+    "fit",
+    "relative_l2",
+]

@@ -18,9 +18,10 @@ from sciode.core.errors import InputError
 from sciode.data import Split
 from sciode.data import split as split_ids
 from sciode.train.config import FitConfig
-from sciode.train.objective import Loss, Objective, check_trainable, relative_l2
+from sciode.train.objective import Loss, Objective, relative_l2
 from sciode.train.run import Run
-from sciode.train.units import set_units
+from sciode.train.task import Task, TaskObjective, check_task
+from sciode.train.trainable import check_trainable
 from sciode.train.windows import Source, source
 
 
@@ -59,11 +60,14 @@ def fit(
     directory: str | Path | None = None,
     resume: bool = True,
     loss: Loss = relative_l2,
+    task: Task | None = None,
     device: str | None = None,
     quiet: bool = False,
     **config: Any,
 ) -> History:
-    """Train ``model`` on trajectories to predict the state a lead time later; leave it with its best weights.
+    """Train ``model`` on trajectories, to predict the state a lead time later or for another task.
+
+    The model is left with its best weights.
 
     The call is the same on one process and under ``accelerate launch`` or ``torchrun``: ``batch`` counts over
     all processes, so more of them do the same training faster. On the CPU a run that was killed and called
@@ -72,7 +76,8 @@ def fit(
     Parameters
     ----------
     model : Trainable
-        Changed in place; its normaliser and reference lead are fitted on the training ids only.
+        Or what :class:`Task` says. Changed in place; its normaliser and reference lead are fitted on the
+        training ids only.
     data : Trajectories
         From :func:`sciode.data.open_trajectories`.
     split : Split, optional
@@ -85,6 +90,9 @@ def fit(
         trained weights, load them and fit in a new directory.
     loss : callable
         Of normalised prediction and target, ``"b c *n"`` each.
+    task : Task, optional
+        Another thing to learn than the next state, such as to denoise; then ``loss`` is not used, and validation
+        is the task's mean loss.
     device : {"cpu", "cuda", "cuda:N"}, optional
         Default: a GPU if there is one.
     **config
@@ -116,16 +124,19 @@ def fit(
     ('finished', 2)
     """
     settings = FitConfig.of(config)
-    check_trainable(model)
+    if task is None:
+        check_trainable(model)
+    else:
+        check_task(model, settings)
     ids = split_ids(data) if split is None else split
     if settings.patience is not None and len(ids.validation) == 0:
         raise InputError("patience needs validation ids; this split has none")
     accelerator = _accelerator(settings.precision, device)
     folder = None if directory is None else Path(directory)
-    card = _card(model, data, ids, settings, loss)
+    card = _card(model, data, ids, settings, _name(loss) if task is None else repr(task))
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        run = Run(Objective(model, loss, settings.pushforward), settings, accelerator, card, folder)
+        run = Run(_objective(model, loss, task, settings), settings, accelerator, card, folder)
         _train(run, data, ids, resume, quiet)
     at = run.at
     if at.best is None or at.best_epoch is None or at.stopped is None:
@@ -142,15 +153,21 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
     if run.at.stopped is not None:
         run.take_best()
         return
-    config, length = run.config, run.config.unroll + 1
+    config, length = run.config, run.plain.states
     windows = _source(run, data, ids.train, length, config.leads)
     validation = None
     if len(ids.validation):
-        validation = _source(run, data, ids.validation, 2, (min(config.leads),))
+        validation = _source(run, data, ids.validation, min(length, 2), (min(config.leads),))
     if not resumed:
-        set_units(run.model, data, ids.train, min(config.leads))
+        run.plain.set_units(data, ids.train)
     run.train(windows, validation, quiet=quiet)
     run.accelerator.wait_for_everyone()
+
+
+def _objective(model: nn.Module, loss: Loss, task: Task | None, config: FitConfig) -> Objective | TaskObjective:
+    if task is not None:
+        return TaskObjective(model, task, config.seed)
+    return Objective(model, loss, config.pushforward, unroll=config.unroll, lead=min(config.leads))
 
 
 def _source(run: Run, data: Any, ids: Any, length: int, leads: tuple[int, ...]) -> Source:
@@ -182,12 +199,16 @@ def _accelerator(precision: str, device: str | None) -> Accelerator:
     return Accelerator(cpu=kind == "cpu", mixed_precision=precision, kwargs_handlers=handlers)
 
 
-def _card(model: Any, data: Any, ids: Split, settings: FitConfig, loss: Callable[..., Any]) -> dict[str, Any]:
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _card(model: Any, data: Any, ids: Split, settings: FitConfig, loss: str) -> dict[str, Any]:
     versions = {"sciode": sciode.__version__, "torch": torch.__version__, "python": platform.python_version()}
     card = {
         "model": {"name": type(model).__name__, "config": model.config},
         "config": settings.to_dict(),
-        "loss": f"{loss.__module__}.{getattr(loss, '__qualname__', type(loss).__qualname__)}",
+        "loss": loss,
         "data": data.spec(),
         "split": ids.to_dict(),
         "versions": versions,

@@ -1,13 +1,16 @@
 """What training makes small."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sciode.core.errors import InputError
+from sciode.train.units import set_units
+from sciode.train.validate import one_step_errors
+from sciode.train.windows import Batch
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Loss of a prediction and its target, both ``"b c *n"`` and normalised, as a 0-dim tensor."""
@@ -15,28 +18,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # Square of the smallest norm that counts, in units of the spread: fields that decay to nothing do not rule.
 _FLOOR = 1e-4
 _TINY = 1e-12
-
-
-class Trainable(Protocol):
-    """What :func:`sciode.train.fit` needs of a model, besides being a ``torch.nn.Module``.
-
-    ``config`` holds JSON-able constructor arguments; ``normaliser`` has ``fit(data, ids)`` and buffers ``mean``
-    and ``std`` [c]; ``reference_dt`` (0-dim) and ``increment`` ([c]) are buffers that training sets.
-    """
-
-    config: dict[str, Any]
-    normaliser: Any
-    reference_dt: Tensor
-    increment: Tensor
-
-
-def check_trainable(model: object) -> None:
-    """Raise InputError where ``model`` is not what :class:`Trainable` says."""
-    if not isinstance(model, nn.Module) or not any(p.requires_grad for p in model.parameters()):
-        raise InputError(f"{type(model).__name__} has no parameters to train")
-    for name in ("config", "normaliser", "reference_dt", "increment"):
-        if not hasattr(model, name):
-            raise InputError(f"{type(model).__name__} has no attribute {name!r}; see sciode.train.Trainable")
 
 
 def relative_l2(prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c *n"]) -> Float[Tensor, ""]:
@@ -55,11 +36,24 @@ def relative_l2(prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c 
 class Objective(nn.Module):
     """The loss of a model along an unrolled window, as one module, so that one wrapper parallelises it."""
 
-    def __init__(self, model: nn.Module, loss: Loss, pushforward: bool) -> None:
+    def __init__(self, model: nn.Module, loss: Loss, pushforward: bool, *, unroll: int = 1, lead: int = 1) -> None:
         super().__init__()
         # Typed Any: torch does not know what attributes a module has, and check_trainable has looked.
         self.model: Any = model
         self.loss, self.pushforward = loss, pushforward
+        self.states, self.lead = unroll + 1, lead
+
+    def set_units(self, data: Any, ids: np.ndarray) -> None:
+        """Fit normaliser, reference lead and increment."""
+        set_units(self.model, data, ids, self.lead)
+
+    def units(self) -> Mapping[str, Any]:
+        """Return the model's units, JSON-able."""
+        return {"normaliser": self.model.normaliser.to_dict(), "reference_dt": float(self.model.reference_dt)}
+
+    def errors(self, batches: Iterable[Batch]) -> Tensor:
+        """Return the sum of relative errors of one step and how many there are, see :func:`one_step_errors`."""
+        return one_step_errors(self.model, batches)
 
     def forward(self, u: Float[Tensor, "b t c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, ""]:
         """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step."""

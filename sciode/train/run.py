@@ -23,7 +23,7 @@ from sciode.train.objective import Objective
 from sciode.train.plan import Plan, weight_groups
 from sciode.train.schedule import learning_rate
 from sciode.train.state import LOSS, Progress, check_same, restore, run_tensors
-from sciode.train.validate import one_step_errors
+from sciode.train.task import TaskObjective
 from sciode.train.windows import Batch, Source, epoch_order, evenly, shares
 
 # Steps between looks at whether the loss is finite: a look waits for the device.
@@ -37,7 +37,7 @@ class Run:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Objective | TaskObjective,
         config: FitConfig,
         accelerator: Accelerator,
         card: Mapping[str, Any],
@@ -45,6 +45,7 @@ class Run:
     ) -> None:
         self.config, self.accelerator, self.card, self.folder = config, accelerator, dict(card), folder
         self.model: Any = objective.model
+        self.plain = objective  # what prepare may wrap
         optimizer = torch.optim.AdamW(weight_groups(self.model, config.weight_decay), lr=config.learning_rate)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
         self.average = Average(self.model.parameters(), config.ema)
@@ -139,7 +140,7 @@ class Run:
         mine = evenly(len(validation), _VALIDATION_WINDOWS)[rank::count].split(self.config.batch)
         self.model.eval()
         with self.average.swapped(), self.accelerator.autocast():
-            sums = one_step_errors(self.model, validation.batches(mine))
+            sums = self.plain.errors(validation.batches(mine))
         total, windows = self.accelerator.reduce(sums.to(self.accelerator.device), "sum").tolist()
         if not total < float("inf"):
             raise DivergedError(f"the validation error of epoch {self.at.epoch} is not finite. {_ADVICE}")
@@ -160,8 +161,7 @@ class Run:
         scaler = self.accelerator.scaler
         state = None if scaler is None else scaler.state_dict()
         progress = self.at.to_dict()
-        units = {"normaliser": self.model.normaliser.to_dict(), "reference_dt": float(self.model.reference_dt)}
-        return {**self.card, **units, "step": self.at.step, "progress": progress, "scaler": state}
+        return {**self.card, **self.plain.units(), "step": self.at.step, "progress": progress, "scaler": state}
 
     def _averaged(self) -> dict[str, Tensor]:
         with self.average.swapped():

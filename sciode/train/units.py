@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sciode.data import Windows
-from sciode.train.objective import Trainable
+from sciode.train.trainable import Trainable
 from sciode.train.windows import evenly
 
 _WINDOWS = 512

@@ -11,9 +11,10 @@ from sciode.data import Channelwise
 from sciode.surrogate import UNet
 from sciode.train import FitConfig, relative_l2
 from sciode.train.ema import Average
-from sciode.train.objective import Objective, check_trainable
+from sciode.train.objective import Objective
 from sciode.train.plan import Plan, weight_groups
 from sciode.train.schedule import learning_rate
+from sciode.train.trainable import check_trainable
 from sciode.train.units import set_units
 from sciode.train.validate import one_step_errors
 from sciode.train.windows import Batch, Held, Streamed, epoch_order, evenly, shares, source

@@ -43,6 +43,7 @@ CLASSES = {
     "Implicit": ("diagonally implicit", "the tableau's", "as Newton asks", "-", "stiff without diagonal L"),
     "Reversible": ("a one-step method in two copies", "the base's", "twice the base's", "the base's",
                    "exact gradients in constant memory"),
+    "Copies": ("both copies of a reversible method", "the base's", "twice the base's", "-", "solves to be undone"),
     "EulerMaruyama": ("Euler--Maruyama", "", "1 f, 1 G", "ito", "any Ito noise"),
     "Milstein": ("Milstein", "", "1 f, 2 G (Stratonovich 3)", "both", "commutative noise, order 1"),
     "StochasticHeun": ("Heun", "", "2 f, 2 G", "stratonovich", "any Stratonovich noise; step control"),

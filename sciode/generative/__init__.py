@@ -4,6 +4,7 @@ Conventions: t runs from 0 (noise) to 1 (data); x_t = alpha x0 + sigma eps; a de
 """
 
 from sciode.generative import presets
+from sciode.generative.adaptive import AdaptiveSampler
 from sciode.generative.coordinates import DATA, NOISE, RHO, TIME, Coordinates, DiffusionChart, term
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
 from sciode.generative.fokker_planck import Potential, denoiser_of, residual
@@ -18,6 +19,7 @@ from sciode.generative.guidance import (
     TimeShift,
 )
 from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
+from sciode.generative.likelihood import bits_per_dimension
 from sciode.generative.noise_source import sample_seeds
 from sciode.generative.objectives import (
     LogNormalTimes,
@@ -30,6 +32,7 @@ from sciode.generative.objectives import (
 from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.pfgm import Points, heavy_tailed
 from sciode.generative.plan import Plan
+from sciode.generative.reversible import ReversibleSampler
 from sciode.generative.sampler import Hook, Sampler
 from sciode.generative.schedule import Schedule
 from sciode.generative.schedules import VP, Cosine, SubVP
@@ -44,6 +47,7 @@ __all__ = [
     "TIME",
     "VE",
     "VP",
+    "AdaptiveSampler",
     "ClassifierFree",
     "Clip",
     "Coordinates",
@@ -65,6 +69,7 @@ __all__ = [
     "Potential",
     "Prediction",
     "Project",
+    "ReversibleSampler",
     "Sampler",
     "Schedule",
     "SciodeScheduler",
@@ -75,6 +80,7 @@ __all__ = [
     "Times",
     "UniformTimes",
     "Weighting",
+    "bits_per_dimension",
     "denoiser_of",
     "denoising",
     "discrete_label",

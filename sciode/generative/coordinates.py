@@ -180,17 +180,14 @@ class DiffusionChart:
         return self.coordinates.time(self.schedule, s)
 
     def enter(self, x: State, s: Tensor) -> State:
-        """Return (x - centre) / m."""
+        """Return x / m, of a centred state."""
         assert isinstance(x, Tensor)
-        if self.schedule.centre is not None:
-            x = x - self.schedule.centre.to(x)
         return x / self._scale(s, x)
 
     def leave(self, y: State, s: Tensor) -> State:
-        """Return m y + centre."""
+        """Return m y, a centred state."""
         assert isinstance(y, Tensor)
-        x = y * self._scale(s, y)
-        return x if self.schedule.centre is None else x + self.schedule.centre.to(x)
+        return y * self._scale(s, y)
 
     def _scale(self, s: Tensor, x: Tensor) -> Tensor:
         moment = Moment(self.schedule, self.time(s))
@@ -199,13 +196,15 @@ class DiffusionChart:
 
 
 def term(denoise: Denoise, schedule: Schedule, coordinates: Coordinates) -> Term:
-    """Return the probability-flow equation as a term of the shared solvers."""
+    """Return the probability-flow equation as a term of the shared solvers, for states minus the centre."""
     chart = DiffusionChart(schedule, coordinates)
     field = coordinates.field(denoise, schedule)
 
     def drift(s: Tensor, y: State) -> State:
         x = chart.leave(y, s)
         assert isinstance(x, Tensor)
+        if schedule.centre is not None:
+            x = x + schedule.centre.to(x)
         return field(x, chart.time(s))
 
     linear = None if coordinates.rate is None else Diagonal(coordinates.rate)

@@ -2,9 +2,9 @@ r"""PFGM++: noise with heavy tails in place of Gaussian noise; the sampler is ED
 
 Data of N elements are joined by D extra dimensions of norm r. The kernel :math:`p_r(x\mid y) \propto
 (\lVert x - y\rVert^2 + r^2)^{-(N+D)/2}` with :math:`r = \sigma\sqrt{D}` is Student's distribution with D degrees
-of freedom and scale sigma, and :math:`\mathrm{d}x/\mathrm{d}r = (x - D(x, r))/r` is the equation of EDM in sigma. So
-only the numbers that are called noise differ, in training and at the start of sampling: D = 1 is the Poisson flow, and
-D to infinity the diffusion.
+of freedom and scale sigma, and :math:`\mathrm{d}x/\mathrm{d}r = (x - D(x, r))/r` is the equation of EDM. So only
+the numbers that are called noise differ, in training and at the start of sampling: D = 1 is the Poisson flow,
+and D to infinity the diffusion.
 
 Symbols: ``N`` elements of a sample, ``D`` extra dimensions, ``y`` data, ``r`` = sigma sqrt(D).
 

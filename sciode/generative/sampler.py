@@ -4,7 +4,6 @@ A sampler holds no loop. Its rows are a method of the shared solver layer, which
 history, records gradients and counts evaluations.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -15,15 +14,17 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, each
+from sciode.generative.as_equation import solve_as_equation
 from sciode.generative.check import check_noise
-from sciode.generative.coordinates import Coordinates, term
+from sciode.generative.coordinates import Coordinates
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance
 from sciode.generative.grid import Grid
+from sciode.generative.likelihood import Prior, log_prob
 from sciode.generative.noise_source import EachSample, sample_seeds
 from sciode.generative.plan import Plan
 from sciode.generative.schedule import Schedule
 from sciode.generative.table import PlanTable, tabulate
-from sciode.solve import Adjoint, Checkpointed, Direct, FixedLoop, Noise, Save, Solver, Steps, Term, solve
+from sciode.solve import Adjoint, Checkpointed, Direct, FixedLoop, Noise, Solver, Steps, Term
 from sciode.solve.method import Method
 from sciode.solve.recurrence import Recurrence, Row
 
@@ -209,6 +210,37 @@ class Sampler:
         """
         return FixedLoop(self._method(x, ()), self._term(denoise, x, seed), self._steps(self._marks(False)))
 
+    def log_prob(
+        self,
+        denoise: Denoise,
+        x0: Tensor,
+        *,
+        probes: int | None = None,
+        prior: Prior | None = None,
+        seed: int = 0,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+    ) -> Tensor:
+        """Return log p of data under the model, ``[b]`` nats, at the end of the grid.
+
+        A property of the equation, not of the sampler: solved between the ends of the grid under step control.
+        Differentiable in ``x0`` where it requires a gradient, and in the parameters of a module.
+
+        ``probes``: None for the exact trace, with up to 64 elements a sample; else so many Rademacher probes, from
+        ``seed``. ``prior``: log p where sampling begins; None: the normal law that sampling draws from. See
+        :func:`sciode.generative.likelihood.log_prob`.
+
+        >>> from sciode.generative import VP, presets
+        >>> schedule = VP()
+        >>> denoise = lambda x, t: schedule.alpha(t).reshape(-1, 1) * x  # of standard normal data
+        >>> logp = presets.ddim(schedule).log_prob(denoise, torch.zeros(1, 2, dtype=torch.float64))
+        >>> round(logp.item(), 2)  # -log(2 pi)
+        -1.84
+        """
+        check_noise(x0, self.schedule)
+        self._check(denoise)
+        return log_prob(self.grid, denoise, x0, probes=probes, prior=prior, seed=seed, rtol=rtol, atol=atol)
+
     def _check(self, denoise: Denoise) -> None:
         if not callable(denoise):
             raise InputError(f"denoise is a function of (x, t), found {type(denoise).__name__}")
@@ -289,12 +321,7 @@ class Sampler:
             raise InputError(f"{self.name} with {type(adjoint).__name__}: take Direct() or Checkpointed()")
         if hooks:
             raise InputError(f"hooks go with Direct() and Checkpointed(), not with {type(adjoint).__name__}")
-        if self.grid.ends_at_zero:
-            raise InputError("the adjoint equation needs an end above zero noise: give end=1e-3, for example")
-        equation = term(denoise, self.schedule, self.coordinates)
-        solution = solve(equation, x, self.grid.t, solver=self.solver, dt=math.inf, adjoint=adjoint, save=Save.AT)
-        assert isinstance(solution.y, Tensor)
-        return solution.y if path else solution.y[:, -1]
+        return solve_as_equation(self.grid, self.coordinates, self.solver, denoise, x, adjoint, path)
 
 
 def _opposed(row: Row) -> Row:

@@ -26,7 +26,7 @@ from sciode.solve.noise import Noise
 from sciode.solve.phi import phi, scaled_phi
 from sciode.solve.quadrature import Quadrature
 from sciode.solve.recurrence import Recurrence, Row
-from sciode.solve.reversible import Reversible
+from sciode.solve.reversible import Copies, Reversible
 from sciode.solve.reversible_adjoint import ReversibleAdjoint
 from sciode.solve.reversible_heun import ReversibleHeun
 from sciode.solve.runge_kutta import RungeKutta
@@ -61,6 +61,7 @@ __all__ = [
     "CompiledLoop",
     "Continuous",
     "Controller",
+    "Copies",
     "Cosine",
     "CudaGraph",
     "Dense",

@@ -29,6 +29,7 @@ DPM2 = Tableau(
     stages=((), ((_phi(1, 0.5, 0.5),),)),
     update=(_NONE, (_phi(1),)),
     order=2,
+    embedded=((_phi(1),), _NONE),
 )
 """Exponential midpoint rule; DPM-Solver-2 (arXiv:2206.00927) in its noise chart. At L = 0 the midpoint rule."""
 

@@ -162,3 +162,63 @@ def _minus(a: State, b: State) -> State:
 
 def _scaled(y: State, factor: float) -> State:
     return each(lambda part: part * factor, y)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A reversible method on the pair (y, z) of its two copies: what to keep if a solve is to be undone exactly.
+
+    Parameters
+    ----------
+    method
+        The method.
+    undo
+        True: take the steps back. On the reversed times of a solve, from the pair it ended in, this returns the
+        pair it began with, to rounding.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sciode.solve import RungeKutta, solve, tableaus
+    >>> term = Term(lambda s, y: torch.cos(y))
+    >>> x0, method = torch.ones(1, 2, dtype=torch.float64), Reversible(RungeKutta(tableaus.HEUN))
+    >>> there = solve(term, (x0, x0), [0.0, 1.0], solver=Copies(method), dt=0.1).y
+    >>> pair = tuple(part[:, -1] for part in there)
+    >>> back = solve(term, pair, [1.0, 0.0], solver=Copies(method, undo=True), dt=0.1).y
+    >>> bool((back[0][:, -1] - x0).abs().max() < 1e-14)
+    True
+    """
+
+    method: Reversible
+    undo: bool = False
+
+    @property
+    def order(self) -> int:
+        """That of the method."""
+        return self.method.order
+
+    @property
+    def nodes(self) -> tuple[float, ...]:
+        """The method's, which a step taken back meets from the other end."""
+        return tuple(1.0 - node for node in self.method.nodes) if self.undo else self.method.nodes
+
+    @property
+    def history(self) -> int:
+        """0."""
+        return 0
+
+    def plan(self, linear: Diagonal | None, h: float, y: State, past: tuple[float, ...] = ()) -> Coupled:
+        """Make the weights of the forward step."""
+        return self.method.plan(linear, -h if self.undo else h, leaves(y)[0])
+
+    def start(self, term: Term, at: At, y: State) -> tuple[()]:
+        """Nothing is remembered beside the state."""
+        return ()
+
+    def step(self, term: Term, at: At, y: State, memory: tuple[()], plan: Coupled) -> tuple[State, tuple[()]]:
+        """Advance both copies, or take their step back."""
+        first, second = leaves(y)
+        move = self.method.undo if self.undo else self.method.step
+        y, z = move(term, at, first, second, plan)
+        assert isinstance(y, Tensor) and isinstance(z, Tensor)
+        return (y, z), ()

@@ -14,21 +14,26 @@ Shared keywords:
     Strength of the noise of the reverse equation; 0 is the deterministic sampler.
 """
 
+from sciode.generative.presets.adaptive import dpm_solver_adaptive, probability_flow
 from sciode.generative.presets.deis import deis, pndm
 from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
 from sciode.generative.presets.first import ddim, euler, rf_solver
 from sciode.generative.presets.heun import heun
+from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.unipc import unipc
 
 __all__ = [
     "ddim",
     "deis",
     "dpm_solver",
+    "dpm_solver_adaptive",
     "dpm_solver_pp",
     "euler",
     "heun",
     "mr_sampler",
     "pndm",
+    "probability_flow",
+    "reversible",
     "rf_solver",
     "unipc",
 ]

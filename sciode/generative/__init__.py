@@ -18,6 +18,7 @@ from sciode.generative.guidance import (
     Threshold,
     TimeShift,
 )
+from sciode.generative.hooks import Hook
 from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
 from sciode.generative.likelihood import bits_per_dimension
 from sciode.generative.noise_source import sample_seeds
@@ -33,7 +34,7 @@ from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.pfgm import Points, heavy_tailed
 from sciode.generative.plan import Plan
 from sciode.generative.reversible import ReversibleSampler
-from sciode.generative.sampler import Hook, Sampler
+from sciode.generative.sampler import Sampler
 from sciode.generative.schedule import Schedule
 from sciode.generative.schedules import VP, Cosine, SubVP
 from sciode.generative.schedules_of_data import MeanReverting, Tabulated

@@ -60,8 +60,7 @@ class AdaptiveSampler:
     def prior(self, noise: Tensor) -> Tensor:
         """Return the state where sampling begins, of standard normal ``noise``."""
         check_noise(noise, self.schedule)
-        start = noise * self.schedule.prior_std(self.grid.t[0]).item()
-        return start if self.schedule.centre is None else start + self.schedule.centre.to(start)
+        return self.schedule.prior(noise, self.grid.t[0])
 
     def sample(
         self,
@@ -97,9 +96,7 @@ class AdaptiveSampler:
         check_noise(x0, self.schedule)
         start = self._solve(denoise, x0, guidance, NOISE, backward=True).y
         assert isinstance(start, Tensor)
-        if self.schedule.centre is not None:
-            start = start - self.schedule.centre.to(start)
-        return start / self.schedule.prior_std(self.grid.t[0]).item()
+        return self.schedule.standard(start, self.grid.t[0])
 
     def log_prob(
         self,

@@ -78,14 +78,11 @@ class ReversibleSampler:
     def undo(self, denoise: Denoise, pair: tuple[Tensor, Tensor], *, guidance: Sequence[Guidance] = ()) -> Tensor:
         """Return the noise that a pair came from, to round-off."""
         start, _ = self._pair(_guided(denoise, guidance), pair, undo=True)
-        if self.schedule.centre is not None:
-            start = start - self.schedule.centre.to(start)
-        return start / self.schedule.prior_std(self.grid.t[0]).item()
+        return self.schedule.standard(start, self.grid.t[0])
 
     def _prior(self, noise: Tensor) -> Tensor:
         check_noise(noise, self.schedule)
-        start = noise * self.schedule.prior_std(self.grid.t[0]).item()
-        return start if self.schedule.centre is None else start + self.schedule.centre.to(start)
+        return self.schedule.prior(noise, self.grid.t[0])
 
     def _pair(self, denoise: Denoise, pair: tuple[Tensor, Tensor], undo: bool) -> tuple[Tensor, Tensor]:
         chart = DiffusionChart(self.schedule, NOISE)

@@ -6,19 +6,20 @@ history, records gradients and counts evaluations.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.core.typing import State, each
+from sciode.core.typing import each
 from sciode.generative.as_equation import solve_as_equation
 from sciode.generative.check import check_noise
 from sciode.generative.coordinates import Coordinates
 from sciode.generative.denoiser import Denoise, Denoiser, Guidance
 from sciode.generative.grid import Grid
+from sciode.generative.hooks import Hook, centred
 from sciode.generative.likelihood import Prior, log_prob
 from sciode.generative.noise_source import EachSample, sample_seeds
 from sciode.generative.plan import Plan
@@ -27,9 +28,6 @@ from sciode.generative.table import PlanTable, tabulate
 from sciode.solve import Adjoint, Checkpointed, Direct, FixedLoop, Noise, Solver, Steps, Term
 from sciode.solve.method import Method
 from sciode.solve.recurrence import Recurrence, Row
-
-Hook: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""(t reached, x) -> x, after every step: inpainting, projection, resampling."""
 
 _DIRECT = Direct()
 
@@ -144,9 +142,7 @@ class Sampler:
     def prior(self, noise: Tensor) -> Tensor:
         """Return the state where sampling begins, of standard normal ``noise``."""
         check_noise(noise, self.schedule)
-        spread = self.schedule.prior_std(self.grid.t[0]).item()
-        start = noise if spread == 1.0 else noise * spread
-        return start if self.schedule.centre is None else start + self.schedule.centre.to(start)
+        return self.schedule.prior(noise, self.grid.t[0])
 
     def integrate(
         self,
@@ -198,10 +194,7 @@ class Sampler:
         if self.inverse is None:
             raise InputError(f"{self.name} has no way back: it draws noise, or is no method for both directions")
         back = replace(self, plan=self.inverse(self.grid.reversed()), _kept={})
-        start = back.integrate(denoise, x0, guidance=guidance)
-        if self.schedule.centre is not None:
-            start = start - self.schedule.centre.to(start)
-        return start / self.schedule.prior_std(self.grid.t[0]).item()
+        return self.schedule.standard(back.integrate(denoise, x0, guidance=guidance), self.grid.t[0])
 
     def loop(self, denoise: Denoise, x: Tensor, seed: int | Sequence[int] = 0) -> FixedLoop:
         """Return the loop over the rows, for those who take them one by one; ``x`` as in :meth:`integrate`.
@@ -291,7 +284,7 @@ class Sampler:
         centre = self.schedule.centre
         if centre is None:
             return replace(method, hooks=hooks)  # type: ignore[arg-type]
-        return replace(method, hooks=tuple(_centred(hook, centre) for hook in hooks))
+        return replace(method, hooks=tuple(centred(hook, centre) for hook in hooks))
 
     @property
     def _opposite(self) -> bool:
@@ -326,11 +319,3 @@ class Sampler:
 
 def _opposed(row: Row) -> Row:
     return row._replace(weights=tuple((-weight, age) for weight, age in row.weights))
-
-
-def _centred(hook: Hook, centre: Tensor) -> Callable[[Tensor, State], State]:
-    def call(t: Tensor, y: State) -> State:
-        assert isinstance(y, Tensor)
-        return hook(t, y + centre.to(y)) - centre.to(y)
-
-    return call

@@ -105,6 +105,16 @@ class Schedule(ABC):
         """Return the standard deviation of the state where sampling begins; the noise's, unless data add to it."""
         return self.sigma(t)
 
+    def prior(self, noise: Tensor, t: float | Tensor) -> Tensor:
+        """Return the state where sampling begins, at ``t`` ``[]``, of standard normal ``noise``."""
+        spread = self.prior_std(t).item()
+        start = noise if spread == 1.0 else noise * spread
+        return start if self.centre is None else start + self.centre.to(start)
+
+    def standard(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Return the noise that a state came from: the inverse of :meth:`prior`."""
+        return (x if self.centre is None else x - self.centre.to(x)) / self.prior_std(t).item()
+
     def marginal(self, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
         """Return x_t = alpha x0 + sigma noise, ``"b ..."``; ``t`` ``[]`` or ``[b]``."""
         alpha, sigma = (

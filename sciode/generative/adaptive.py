@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.generative.check import check_noise
+from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import NOISE, Coordinates, term
-from sciode.generative.denoiser import Denoise, Denoiser, Guidance
+from sciode.generative.denoiser import Denoise, Guidance
 from sciode.generative.grid import Grid
 from sciode.generative.likelihood import Prior, log_prob
 from sciode.generative.schedule import Schedule
@@ -117,8 +117,7 @@ class AdaptiveSampler:
     ) -> Solution:
         for wrap in reversed(guidance):
             denoise = wrap(denoise)
-        if isinstance(denoise, Denoiser) and not denoise.schedule.agrees(self.schedule):
-            raise InputError(f"the denoiser is made for {denoise.schedule}, the sampler for {self.schedule}")
+        check_denoiser(denoise, self.schedule, self.grid.t)
         centre = 0.0 if self.schedule.centre is None else self.schedule.centre.to(x)
         equation = term(denoise, self.schedule, coordinates)
         times = self.grid.t.flip(0) if backward else self.grid.t

@@ -1,9 +1,10 @@
-"""What a state must be for a sampler to take it."""
+"""What a state and a denoiser must be for a sampler to take them."""
 
 import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
+from sciode.generative.denoiser import Denoise, Denoiser
 from sciode.generative.schedule import Schedule
 from sciode.solve.solution import finite
 
@@ -27,3 +28,15 @@ def check_noise(noise: Tensor, schedule: Schedule) -> None:
                 f"noise {list(noise.shape)} and the schedule's mu {list(schedule.centre.shape)} do not fit: noise "
                 "takes the shape of the state, to which mu broadcasts"
             )
+
+
+def check_denoiser(denoise: Denoise, schedule: Schedule, times: Tensor) -> None:
+    """Raise :class:`InputError` for a denoiser of another schedule, or one that says nothing at one of ``times``."""
+    if not callable(denoise):
+        raise InputError(f"denoise is a function of (x, t), found {type(denoise).__name__}")
+    if isinstance(denoise, Denoiser):
+        if not denoise.schedule.agrees(schedule):
+            raise InputError(
+                f"the denoiser is made for {denoise.schedule}, the sampler for {schedule}: build both from one schedule"
+            )
+        denoise.check(times)

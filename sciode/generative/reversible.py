@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sciode.generative.as_equation import solve_as_equation
-from sciode.generative.check import check_noise
+from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import NOISE, DiffusionChart, term
 from sciode.generative.denoiser import Denoise, Guidance
 from sciode.generative.grid import Grid
@@ -65,6 +65,7 @@ class ReversibleSampler:
     ) -> Tensor:
         """Turn standard normal noise ``"b ..."`` into data; arguments as of :meth:`Sampler.sample`."""
         denoise = _guided(denoise, guidance)
+        check_denoiser(denoise, self.schedule, self.grid.t)
         start = self._prior(noise)
         return solve_as_equation(self.grid, NOISE, self.method, denoise, start, adjoint, return_path)
 

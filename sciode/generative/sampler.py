@@ -15,9 +15,9 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.typing import each
 from sciode.generative.as_equation import solve_as_equation
-from sciode.generative.check import check_noise
+from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import Coordinates
-from sciode.generative.denoiser import Denoise, Denoiser, Guidance
+from sciode.generative.denoiser import Denoise, Guidance
 from sciode.generative.grid import Grid
 from sciode.generative.hooks import Hook, centred
 from sciode.generative.likelihood import Prior, log_prob
@@ -171,7 +171,7 @@ class Sampler:
     ) -> Tensor:
         for wrap in reversed(guidance):
             denoise = wrap(denoise)
-        self._check(denoise)
+        check_denoiser(denoise, self.schedule, self.plan.times)
         if not isinstance(adjoint, Direct | Checkpointed):
             return self._in_coordinates(denoise, x, hooks, adjoint, return_path)
         centre = self.schedule.centre
@@ -231,19 +231,8 @@ class Sampler:
         -1.84
         """
         check_noise(x0, self.schedule)
-        self._check(denoise)
+        check_denoiser(denoise, self.schedule, self.plan.times)
         return log_prob(self.grid, denoise, x0, probes=probes, prior=prior, seed=seed, rtol=rtol, atol=atol)
-
-    def _check(self, denoise: Denoise) -> None:
-        if not callable(denoise):
-            raise InputError(f"denoise is a function of (x, t), found {type(denoise).__name__}")
-        if isinstance(denoise, Denoiser):
-            if not denoise.schedule.agrees(self.schedule):
-                raise InputError(
-                    f"the denoiser is made for {denoise.schedule}, the sampler for {self.schedule}: build "
-                    "both from one schedule"
-                )
-            denoise.check(self.plan.times)
 
     def _term(self, denoise: Denoise, x: Tensor, seed: int | Sequence[int]) -> Term:
         make = self.coordinates.opposite if self._opposite else self.coordinates.field

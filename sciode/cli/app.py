@@ -8,6 +8,7 @@ import typer
 from sciode import __version__
 from sciode.cli import bench, data
 from sciode.cli.doctor import doctor
+from sciode.cli.generate import generate
 from sciode.cli.train import train
 from sciode.core.errors import SciodeError
 
@@ -22,6 +23,7 @@ app.add_typer(data.app, name="data", help="Make, look at, check and convert file
 app.add_typer(bench.app, name="bench", help="Run a suite of data sets and models, and compare runs.")
 app.command()(doctor)
 app.command()(train)
+app.command()(generate)
 
 
 def _version(asked: bool) -> None:

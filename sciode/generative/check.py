@@ -31,12 +31,13 @@ def check_noise(noise: Tensor, schedule: Schedule) -> None:
 
 
 def check_denoiser(denoise: Denoise, schedule: Schedule, times: Tensor) -> None:
-    """Raise :class:`InputError` for a denoiser of another schedule, or one that says nothing at one of ``times``."""
+    """Raise :class:`InputError` for a denoiser of another schedule, or that says nothing at one of ``times``."""
     if not callable(denoise):
         raise InputError(f"denoise is a function of (x, t), found {type(denoise).__name__}")
     if isinstance(denoise, Denoiser):
         if not denoise.schedule.agrees(schedule):
             raise InputError(
-                f"the denoiser is made for {denoise.schedule}, the sampler for {schedule}: build both from one schedule"
+                f"the denoiser is made for {denoise.schedule}, the sampler for {schedule}: build both from "
+                "one schedule"
             )
         denoise.check(times)

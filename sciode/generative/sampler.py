@@ -4,6 +4,7 @@ A sampler holds no loop. Its rows are a method of the shared solver layer, which
 history, records gradients and counts evaluations.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,6 +23,7 @@ from sciode.generative.grid import Grid
 from sciode.generative.hooks import Hook, centred
 from sciode.generative.likelihood import Prior, log_prob
 from sciode.generative.noise_source import EachSample, sample_seeds
+from sciode.generative.pfgm import heavy_tailed
 from sciode.generative.plan import Plan
 from sciode.generative.schedule import Schedule
 from sciode.generative.table import PlanTable, tabulate
@@ -48,6 +50,8 @@ class Sampler:
         Makes the plan of the way from data to noise, or says why there is none.
     solver
         The same method for any semilinear :class:`sciode.solve.Term`; None where it is tied to diffusions.
+    extra
+        PFGM++'s extra dimensions: below infinity, ``sample`` gives the noise heavy tails.
 
     Examples
     --------
@@ -68,6 +72,7 @@ class Sampler:
     plan: Plan
     solver: Solver | None = None
     inverse: Callable[[Grid], Plan] | None = None
+    extra: float = math.inf
     _kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -137,6 +142,8 @@ class Sampler:
             For noise without a batch axis, not finite or of a shape that the schedule's centre does not fit, and
             for a denoiser of another schedule, or whose prediction says nothing at a time of the grid.
         """
+        if not math.isinf(self.extra):
+            noise = heavy_tailed(noise, self.extra, seed)
         return self._integrate(denoise, self.prior(noise), seed, guidance, hooks, adjoint, return_path)
 
     def prior(self, noise: Tensor) -> Tensor:

@@ -43,10 +43,12 @@ def test_posterior_means_near_the_diffusions_with_slope_minus_one() -> None:
 
 
 def test_sampling_returns_data_points() -> None:
-    sampler = presets.heun(EDM(sigma_max=40.0), 24)
+    schedule = EDM(sigma_max=40.0)
     for extra in (4.0, 128.0):
-        noise = heavy_tailed(normal(200, 4, seed=5), extra, seed=6)
-        x0 = sampler.sample(Points(POINTS, EDM(sigma_max=40.0), extra), noise)
+        noise = normal(200, 4, seed=5)
+        x0 = presets.pfgmpp(schedule, 24, extra).sample(Points(POINTS, schedule, extra), noise, seed=6)
+        heavy = heavy_tailed(noise, extra, seed=6)
+        assert torch.equal(x0, presets.heun(schedule, 24).sample(Points(POINTS, schedule, extra), heavy))
         away = torch.cdist(x0, POINTS)
         assert away.min(1).values.quantile(0.98) < 1e-3
         # and all of them, none more often than its share by far

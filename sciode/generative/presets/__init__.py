@@ -18,7 +18,7 @@ from sciode.generative.presets.adaptive import dpm_solver_adaptive, probability_
 from sciode.generative.presets.deis import deis, pndm
 from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
 from sciode.generative.presets.first import ddim, euler, rf_solver
-from sciode.generative.presets.heun import heun
+from sciode.generative.presets.heun import heun, pfgmpp
 from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.unipc import unipc
 
@@ -31,6 +31,7 @@ __all__ = [
     "euler",
     "heun",
     "mr_sampler",
+    "pfgmpp",
     "pndm",
     "probability_flow",
     "reversible",

@@ -1,5 +1,7 @@
 """DEIS and PNDM: multistep methods on eps, with polynomials in time, in sigma/alpha, or with fixed numbers."""
 
+from dataclasses import replace
+
 from sciode.core.errors import InputError
 from sciode.core.names import unknown
 from sciode.generative.coordinates import NOISE, RHO
@@ -53,7 +55,8 @@ def deis(
         case "tAB":
             check_order(order, range(4), "tAB-DEIS")
             rule = Quadrature(clock=schedule.time, points=32)
-            return adams_sampler(name, where, NOISE, Adams(order + 1, rule=rule), order + 1, final)
+            made = adams_sampler(name, where, NOISE, Adams(order + 1, rule=rule), order + 1, final)
+            return replace(made, solver=Adams(order + 1), _kept={})  # elsewhere there is no such clock
         case "rhoAB":
             check_order(order, range(4), "rhoAB-DEIS")
             return adams_sampler(name, where, RHO, Adams(order + 1), order + 1, final)

@@ -4,6 +4,7 @@ Symbols: ``gamma`` relative rise of the noise level before a step.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -63,6 +64,34 @@ def heun(
         )
     gamma = min(churn / where.steps, math.sqrt(2.0) - 1.0)
     return Sampler("Heun, churned", _churned(where, gamma, (churn_min, churn_max), churn_noise))
+
+
+def pfgmpp(
+    schedule: Schedule,
+    steps: int = 18,
+    extra: float = 2048.0,
+    spacing: Spacing | None = "karras",
+    begin: float | None = None,
+    end: End = "zero",
+) -> Sampler:
+    """PFGM++: EDM's sampler from noise with heavy tails, D = ``extra``; in sigma its equation is EDM's.
+
+    The network must have been trained with such noise: :func:`sciode.generative.heavy_tailed`.
+
+    References
+    ----------
+    Xu et al. (arXiv:2302.04265), algorithm 2 and equation (8).
+
+    Examples
+    --------
+    >>> from sciode.generative import EDM
+    >>> pfgmpp(EDM(), extra=128).evaluations
+    35
+    """
+    if not extra > 0.0:
+        raise InputError(f"PFGM++ takes extra dimensions D > 0, found {extra}")
+    made = heun(schedule, steps, spacing, begin, end)
+    return replace(made, name=f"PFGM++(D={extra:g})", extra=extra, _kept={})
 
 
 def _churned(where: Grid, gamma: float, span: tuple[float, float], spread: float) -> Plan:

@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.generative
 
-Within a case all methods have the same grid rule, begin and end: the last time is above zero noise, so the error is
-that of the method alone, and the reference is the exact flow to that time. Methods are to be compared within a
-case only: between cases the grid differs, and matters more. The error is the distance of a sample's final state from
-the reference over the root mean square of all; the median over samples, as near a ridge of a mixture the least error
-decides to which mode a sample goes. float64. Draws ``docs/images/generative.png``.
+Within a case all methods have the same grid rule, begin and end: the last time is above zero noise, so the error
+is that of the method alone, and the reference is the exact flow to that time. Methods are to be compared within a
+case only: between cases the grid differs, and matters more. The error is the distance of a sample's final state
+from the reference over the root mean square of all; the median over samples, as near a ridge of a mixture the
+least error decides to which mode a sample goes. float64. Draws ``docs/images/generative.png``.
 """
 
 import math
@@ -182,8 +182,8 @@ def main() -> None:
     ]
     notes = (
         f"Relative error of the final states over evaluations, median of {SAMPLES} samples in {DIMENSION} "
-        "dimensions; float64, sorted by the error at 20 evaluations. Within a case all methods have the same grid rule, begin "
-        "and end, which lies above zero noise (diffusion time "
+        "dimensions; float64, sorted by the error at 20 evaluations. Within a case all methods have the same grid "
+        "rule, begin and end, which lies above zero noise (diffusion time "
         + ", ".join(f"{case.end:g} in '{title}'" for title, case in CASES.items())
         + "). Compare methods within a case only. No entry: the method has no such number of evaluations. A "
         "singlestep method with steps left over fills in lower orders."

@@ -12,7 +12,7 @@ from sciode.core.trees import split
 from sciode.core.typing import State, Time, leaves
 from sciode.solve.capture import Capture, Chunk, Chunks, Hook, Unit
 from sciode.solve.increment import Increment
-from sciode.solve.step import At, Folding, Place, Solver, needs_of
+from sciode.solve.step import At, Place, Solver, needs_of
 from sciode.solve.steps import Steps
 from sciode.solve.term import Drift, Term, around
 
@@ -53,8 +53,9 @@ class FixedLoop:
 
     def __post_init__(self) -> None:
         self._counted, self._calls = counted(self.term)
-        if isinstance(self.solver, Folding):
-            self.solver = self.solver.folded(self.term)
+        solver: Any = self.solver
+        if hasattr(solver, "folded"):  # a Folding; isinstance with a protocol takes as long as a step
+            self.solver = solver.folded(self.term)
         self._sizes: list[float] = self.steps.sizes.tolist()
         self._depth = self.solver.history
         self._timed: bool = getattr(self.solver, "timed", False)

@@ -30,7 +30,7 @@ def draw(path: Path, made: Tensor, truth: Tensor, gaussian: Tensor, data: Trajec
         _states(upper, first, data)
         panels = lower.subplots(1, 4, squeeze=False)[0]
         _spectra(panels[0], first, data)
-        _density(panels[1], first, f"values of {data.fields[0]}")
+        _density(panels[1], first, f"values, {data.fields[0]}")
         _density(panels[2], {name: increments(s) for name, s in first.items()}, "increments")
         _means(panels[3], first)
         handles, labels = panels[0].get_legend_handles_labels()

@@ -13,13 +13,16 @@ from sciode.core.random import generator
 from sciode.generative import Project, Sampler, Schedule, presets
 from sciode.synthesis.model import FieldModel
 
+# Noise of twenty spreads of the data hides them well enough; steps above it are lost to those below.
+_BEGIN = 20.0
+
 SAMPLERS: dict[str, Callable[[Schedule, int], Sampler]] = {
-    "ddim": lambda schedule, steps: presets.ddim(schedule, steps=steps),
-    "deis": lambda schedule, steps: presets.deis(schedule, steps=steps),
-    "dpm_solver_pp": lambda schedule, steps: presets.dpm_solver_pp(schedule, steps=steps),
-    "euler": lambda schedule, steps: presets.euler(schedule, steps=steps),
-    "heun": lambda schedule, steps: presets.heun(schedule, steps=steps),
-    "unipc": lambda schedule, steps: presets.unipc(schedule, steps=steps),
+    "ddim": lambda schedule, steps: presets.ddim(schedule, steps=steps, begin=_BEGIN),
+    "deis": lambda schedule, steps: presets.deis(schedule, steps=steps, begin=_BEGIN),
+    "dpm_solver_pp": lambda schedule, steps: presets.dpm_solver_pp(schedule, steps=steps, begin=_BEGIN),
+    "euler": lambda schedule, steps: presets.euler(schedule, steps=steps, begin=_BEGIN),
+    "heun": lambda schedule, steps: presets.heun(schedule, steps=steps, begin=_BEGIN),
+    "unipc": lambda schedule, steps: presets.unipc(schedule, steps=steps, begin=_BEGIN),
 }
 """Samplers by name, (schedule, steps) -> sampler; all but ``heun`` call the network once a step."""
 

@@ -38,6 +38,8 @@ from sciode.generative.sampler import Sampler
 from sciode.generative.schedule import Schedule
 from sciode.generative.schedules import VP, Cosine, SubVP
 from sciode.generative.schedules_of_data import MeanReverting, Tabulated
+from sciode.generative.search import Found, search_schedule
+from sciode.generative.unified import StepRecord, load_records, save_records
 
 __all__ = [
     "DATA",
@@ -56,6 +58,7 @@ __all__ = [
     "Denoise",
     "Denoiser",
     "DiffusionChart",
+    "Found",
     "Grid",
     "Guidance",
     "Hook",
@@ -74,6 +77,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "SciodeScheduler",
+    "StepRecord",
     "SubVP",
     "Tabulated",
     "Threshold",
@@ -89,8 +93,11 @@ __all__ = [
     "from_diffusers",
     "grid",
     "heavy_tailed",
+    "load_records",
     "presets",
     "residual",
     "sample_seeds",
+    "save_records",
+    "search_schedule",
     "term",
 ]

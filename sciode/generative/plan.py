@@ -89,13 +89,15 @@ class Writer:
         ends: bool = True,
         evaluates: bool = True,
         move: Move | None = None,
+        states: Sequence[tuple[Weight, int]] = (),
     ) -> int:
-        """Add a row and return its number; ``weights`` name slopes by the numbers of their rows."""
+        """Add a row and return its number; ``weights`` and ``states`` name what they weigh by its row."""
         number = len(self.rows)
         self.calls.append((self.calls[-1] if self.calls else 0) + evaluates)
         step = 2 if self.states else 1
         used = [(w, name) for w, name in weights if isinstance(w, Tensor) or w != 0.0]
         aged = tuple((w, step * (self.calls[-1] - self.calls[name])) for w, name in used)
+        aged += tuple((w, 2 * (self.calls[-1] - self.calls[name]) + 1) for w, name in states)
         self.rows.append(Row(None if carry == 1.0 else carry, aged, noise, evaluates, ends, (), move))
         self.times.append(time)
         self.reached.append(reached)

@@ -1,6 +1,7 @@
 """Samplers as time integrators: the same methods on equations that are no diffusions."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ SAMPLERS: dict[str, tuple[Sampler, float]] = {
 def order(term: Term, x0: Tensor, end: float, steps: tuple[int, ...], solver: Solver) -> float:
     """Return the slope of the differences between successive halvings of the step."""
     ends = [solve(term, x0, [0.0, end], solver=solver, dt=end / n).y[:, -1] for n in steps]  # type: ignore[call-overload]
-    gaps = [(a - b).abs().max().item() for a, b in zip(ends, ends[1:], strict=False)]
+    gaps = [(a - b).abs().max().item() for a, b in pairwise(ends)]
     return math.log2(gaps[-2] / gaps[-1])
 
 

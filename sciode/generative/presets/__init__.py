@@ -21,6 +21,7 @@ from sciode.generative.presets.first import ddim, euler, rf_solver
 from sciode.generative.presets.heun import heun, pfgmpp
 from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.unipc import unipc
+from sciode.generative.presets.usf import known_schedules, records_of, usf
 
 __all__ = [
     "ddim",
@@ -30,11 +31,14 @@ __all__ = [
     "dpm_solver_pp",
     "euler",
     "heun",
+    "known_schedules",
     "mr_sampler",
     "pfgmpp",
     "pndm",
     "probability_flow",
+    "records_of",
     "reversible",
     "rf_solver",
     "unipc",
+    "usf",
 ]

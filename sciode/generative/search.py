@@ -1,7 +1,7 @@
 r"""S^3: the search for a sampler's schedule, by evolution with a cheap predictor of what is worth evaluating.
 
-A schedule is data (:class:`StepRecord`), so it can be crossed and mutated. Its worth is the distance of the samples
-it makes from those of a fine solve, from the same noise.
+A schedule is data (:class:`StepRecord`), so it can be crossed and mutated. Its worth is the distance of the
+samples it makes from those of a fine solve, from the same noise.
 
 References
 ----------
@@ -28,7 +28,19 @@ Records = tuple[StepRecord, ...]
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the best schedule, its error, that of the best known sampler, and the best by generation."""
+    """What a search found.
+
+    Attributes
+    ----------
+    records, error
+        The best schedule, and the root mean square error of its samples.
+    known
+        The error of the best sampler that the search began with.
+    history
+        The best error after each generation.
+    evaluated
+        How many schedules were tried.
+    """
 
     records: Records
     error: float
@@ -53,8 +65,8 @@ def search_schedule(
 ) -> Found:
     """Search for the schedule of ``steps`` evaluations whose samples are nearest to those of a fine solve.
 
-    The first population holds the samplers that people know, on four grids; the best schedule is never lost, so the
-    result is never worse than the best of them on ``noise``. Judge it on other noise.
+    The first population holds the samplers that people know, on four grids; the best schedule is never lost, so
+    the result is never worse than the best of them on ``noise``. Judge it on other noise.
 
     Parameters
     ----------
@@ -179,7 +191,7 @@ class _Evolution:
         return made
 
     def _order(self, made: list[StepRecord], index: int) -> list[StepRecord]:
-        """Draw the order, and for each derivative the points it is estimated from, perhaps fewer than there are."""
+        """Draw the order, and for each derivative how many points it is estimated from."""
         order = int(self.rng.integers(1, min(4, index + 1) + 1))
         widths = [int(self.rng.integers(k, order)) for k in range(1, order)]
         made[index] = replace(

@@ -6,15 +6,16 @@ A step goes from a starting point s to t by a Taylor expansion of x0 or of eps i
     x_t = \frac{\sigma_t}{\sigma_s} x_s + \alpha_t \sum_{k<p} h^{k+1}\varphi_{k+1}(-h)\, \hat x_0^{(k)}, \qquad
     x_t = \frac{\alpha_t}{\alpha_s} x_s - \sigma_t \sum_{k<p} h^{k+1}\varphi_{k+1}(h)\, \hat\varepsilon^{(k)},
 
-its derivatives estimated from slopes at any points known, the first one times a relaxation factor. A pseudo-corrector
-repeats the step with the slope at its end among them, at no evaluation.
+its derivatives estimated from slopes at any points known, the first one times a relaxation factor. A
+pseudo-corrector repeats the step with the slope at its end among them, at no evaluation.
 
-Symbols: ``h`` = lam_t - lam_s, ``p`` Taylor order, ``X_j``, ``f_j`` the j-th evaluated state and the x0 found there.
+Symbols: ``h`` = lam_t - lam_s, ``p`` Taylor order, ``X_j``, ``f_j`` the j-th evaluated state and the x0 found
+there.
 
 References
 ----------
-Liu et al., *A unified sampling framework for solver searching of diffusion probabilistic models* (arXiv:2312.07243),
-section 3.
+Liu et al., *A unified sampling framework for solver searching of diffusion probabilistic models*
+(arXiv:2312.07243), section 3.
 """
 
 import math
@@ -52,10 +53,12 @@ class StepRecord:
     prediction
         "data" or "noise": what is expanded.
     estimates
-        For each derivative that the expansion has, the ages of the evaluations that it is estimated from, beside the
-        starting point: 1 is the one before the newest. The k-th derivative takes k or more. Empty: first order.
+        For each derivative that the expansion has, the ages of the evaluations that it is estimated from, beside
+        the starting point: 1 is the one before the newest. The k-th derivative takes k or more. Empty: first
+        order.
     start
-        How many evaluations before the newest the step starts; 0: at the newest. Above 0, age 0 may be in ``estimates``.
+        How many evaluations before the newest the step starts; 0: at the newest. Above 0, age 0 may be in
+        ``estimates``.
     corrector
         Whether the step is repeated with the slope at its end.
     relaxation

@@ -29,6 +29,7 @@ from sciode.generative.objectives import (
     Weighting,
     denoising,
     flow_matching,
+    potential_matching,
 )
 from sciode.generative.paths import EDM, VE, LinearPath
 from sciode.generative.pfgm import Points, heavy_tailed
@@ -94,6 +95,7 @@ __all__ = [
     "grid",
     "heavy_tailed",
     "load_records",
+    "potential_matching",
     "presets",
     "residual",
     "sample_seeds",

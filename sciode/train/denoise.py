@@ -1,13 +1,13 @@
 """Learning to denoise single states: the training of diffusion and flow models."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sciode.generative import Denoiser, Times, denoising
+from sciode.generative import Denoiser, Times, denoising, heavy_tailed
 
 
 class Denoises(Protocol):
@@ -30,8 +30,8 @@ class DenoisingTask:
     ----------
     times
         Law of the times; see :func:`sciode.generative.denoising`.
-    noise
-        Standard normal noise ``"b ..."`` -> the noise to add; None: as it is.
+    extra
+        D of PFGM++: the noise is :func:`sciode.generative.heavy_tailed`; infinite: Gaussian.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class DenoisingTask:
     """
 
     times: Times | None = None
-    noise: Callable[[Tensor], Tensor] | None = None
+    extra: float = math.inf
 
     @property
     def states(self) -> int:
@@ -51,5 +51,6 @@ class DenoisingTask:
     def losses(self, model: Denoises, u: Tensor, dt: Tensor) -> Tensor:
         """Return the loss of every state, ``[b]``."""
         x0 = model.normaliser.normalise(u[:, 0])
-        noise = None if self.noise is None else self.noise(torch.randn_like(x0))
+        seed = 0 if math.isinf(self.extra) else int(torch.randint(2**62, ()))
+        noise = heavy_tailed(torch.randn_like(x0), self.extra, seed)
         return denoising(model.denoiser, x0, times=self.times, noise=noise)

@@ -22,6 +22,7 @@ from sciode.generative import (
     UniformTimes,
     denoising,
     flow_matching,
+    potential_matching,
     presets,
 )
 from sciode.train import DenoisingTask, fit
@@ -125,6 +126,44 @@ def test_gradients_are_those_of_differences(prediction: Prediction) -> None:
         return denoising(denoiser, x0, generator=torch.Generator().manual_seed(7)).mean()
 
     assert torch.autograd.gradcheck(loss, torch.tensor(0.3, dtype=F64, requires_grad=True))
+
+
+def test_a_task_with_heavy_tails_adds_students_noise() -> None:
+    seen: list[Tensor] = []
+    model = Plane(EDM(), Prediction.DATA)
+    model.denoiser = Denoiser(lambda x, label: seen.append(x) or x, EDM(), Prediction.DATA)
+    assert repr(DenoisingTask(extra=3.0)) == "DenoisingTask(times=None, extra=3.0)"
+    torch.manual_seed(0)
+    task = DenoisingTask(times=UniformTimes(1.0 + 1e-9, 1.0), extra=3.0)
+    task.losses(model, torch.zeros(20_000, 1, 2, 1), torch.ones(20_000))
+    # |x|^2 / 2 follows F(2, 3): P(F > f) = (1 + 2 f / 3)^(-3/2)
+    square = seen[0].flatten(1).square().sum(1) / 2
+    for f in (0.5, 2.0, 20.0):
+        part = (1 + 2 * f / 3) ** -1.5
+        assert abs((square > f).double().mean().item() - part) < 4 * math.sqrt(part / 20_000)
+
+
+def test_the_residual_joins_the_loss_of_a_potential() -> None:
+    schedule = VP()
+    x0 = 0.5 * torch.randn(4000, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
+
+    def scaled(factor: float) -> Any:
+        def potential(x: Tensor, t: Tensor) -> Tensor:
+            total = 0.25 * schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2
+            return factor * (-0.5 * (x**2).sum(1) / total - torch.log(total))
+
+        return potential
+
+    def loss(factor: float, weight: float) -> float:
+        generator = torch.Generator().manual_seed(1)
+        return potential_matching(scaled(factor), schedule, x0, weight=weight, generator=generator).mean().item()
+
+    assert loss(1.0, 1.0) == pytest.approx(loss(1.0, 0.0), abs=1e-10)  # the exact law leaves none
+    gap = loss(1.1, 1.0) - loss(1.1, 0.0)
+    assert gap > 1e-3 and loss(1.1, 2.0) - loss(1.1, 0.0) == pytest.approx(2 * gap)
+    assert loss(1.0, 0.0) < min(loss(1.1, 0.0), loss(0.9, 0.0))
+    with pytest.raises(InputError, match="found -1"):
+        loss(1.0, -1.0)
 
 
 def test_laws_of_times() -> None:

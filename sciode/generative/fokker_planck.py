@@ -74,22 +74,10 @@ def residual(
         raise InputError(f"a potential returns [b] = [{len(x)}], found {list(u.shape)}")
     slope, change = torch.autograd.grad(u.sum(), (x, t), create_graph=True)
     bend = _laplacian(slope, x) if probes is None else _probed(slope, x, probes, generator)
-    growth, rise = _rates(schedule, t.detach())
+    growth, rise = schedule.rates(t.detach())
     flat, at = slope.flatten(1), x.flatten(1)
     a, b = growth.to(x), (schedule.sigma(t.detach()) ** 2 * rise).to(x)
     return change.to(x) + a * (count + (at * flat).sum(1)) + b * (bend + (flat**2).sum(1))
-
-
-def _rates(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (log alpha)' and lam' in the library's time."""
-    with torch.enable_grad():
-        at = t.clone().requires_grad_()
-        (falling,) = torch.autograd.grad(schedule.log_sigma(at).sum(), at)
-        log_alpha = schedule.log_alpha(at)
-        growth = torch.zeros_like(at)
-        if log_alpha.requires_grad:
-            (growth,) = torch.autograd.grad(log_alpha.sum(), at)
-    return growth, growth - falling
 
 
 def _laplacian(slope: Tensor, x: Tensor) -> Tensor:

@@ -86,15 +86,20 @@ class Schedule(ABC):
 
     def velocity(self, t: Tensor) -> tuple[Tensor, Tensor]:
         r"""Return (a, b) of dx/dt = a x + b x0, probability flow in t: (log sigma)' and alpha lam'."""
+        growth, rise = self.rates(t)
+        return growth - rise, self.alpha(t.detach()) * rise
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (log alpha)' and lam', by the library's time."""
         with torch.enable_grad():
             at = _wide(t).detach().clone().requires_grad_()
-            log_alpha, log_sigma = self.log_alpha(at), self.log_sigma(at)
-            (falling,) = torch.autograd.grad(log_sigma.sum(), at, retain_graph=True)
+            (falling,) = torch.autograd.grad(self.log_sigma(at).sum(), at)
+            log_alpha = self.log_alpha(at)
             # (log alpha)' vanishes where alpha is constant, and autograd then knows no path to it
-            rising = torch.zeros_like(at)
+            growth = torch.zeros_like(at)
             if log_alpha.requires_grad:
-                (rising,) = torch.autograd.grad(log_alpha.sum(), at)
-        return falling, log_alpha.detach().exp() * (rising - falling)
+                (growth,) = torch.autograd.grad(log_alpha.sum(), at)
+        return growth, growth - falling
 
     @property
     def spacing(self) -> str:

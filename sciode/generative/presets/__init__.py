@@ -19,7 +19,9 @@ from sciode.generative.presets.deis import deis, pndm
 from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
 from sciode.generative.presets.first import ddim, euler, rf_solver
 from sciode.generative.presets.heun import heun, pfgmpp
+from sciode.generative.presets.interpolant import interpolant_sde
 from sciode.generative.presets.reversible import reversible
+from sciode.generative.presets.score_sde import predictor_corrector
 from sciode.generative.presets.unipc import unipc
 from sciode.generative.presets.usf import known_schedules, records_of, usf
 
@@ -31,10 +33,12 @@ __all__ = [
     "dpm_solver_pp",
     "euler",
     "heun",
+    "interpolant_sde",
     "known_schedules",
     "mr_sampler",
     "pfgmpp",
     "pndm",
+    "predictor_corrector",
     "probability_flow",
     "records_of",
     "reversible",

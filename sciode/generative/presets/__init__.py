@@ -15,6 +15,7 @@ Shared keywords:
 """
 
 from sciode.generative.presets.adaptive import dpm_solver_adaptive, probability_flow
+from sciode.generative.presets.dc import Compensation, dc_solver, fingerprint, fit_compensation
 from sciode.generative.presets.deis import deis, pndm
 from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
 from sciode.generative.presets.first import ddim, euler, rf_solver
@@ -26,12 +27,16 @@ from sciode.generative.presets.unipc import unipc
 from sciode.generative.presets.usf import known_schedules, records_of, usf
 
 __all__ = [
+    "Compensation",
+    "dc_solver",
     "ddim",
     "deis",
     "dpm_solver",
     "dpm_solver_adaptive",
     "dpm_solver_pp",
     "euler",
+    "fingerprint",
+    "fit_compensation",
     "heun",
     "interpolant_sde",
     "known_schedules",

@@ -40,6 +40,7 @@ from sciode.generative.schedule import Schedule
 from sciode.generative.schedules import VP, Cosine, SubVP
 from sciode.generative.schedules_of_data import MeanReverting, Tabulated
 from sciode.generative.search import Found, search_schedule
+from sciode.generative.statistics import Statistics, fit_statistics
 from sciode.generative.unified import StepRecord, load_records, save_records
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "SciodeScheduler",
+    "Statistics",
     "StepRecord",
     "SubVP",
     "Tabulated",
@@ -90,6 +92,7 @@ __all__ = [
     "denoiser_of",
     "denoising",
     "discrete_label",
+    "fit_statistics",
     "flow_matching",
     "from_diffusers",
     "grid",

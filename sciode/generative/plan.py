@@ -90,6 +90,7 @@ class Writer:
         evaluates: bool = True,
         move: Move | None = None,
         states: Sequence[tuple[Weight, int]] = (),
+        shift: Tensor | None = None,
     ) -> int:
         """Add a row and return its number; ``weights`` and ``states`` name what they weigh by its row."""
         number = len(self.rows)
@@ -98,7 +99,8 @@ class Writer:
         used = [(w, name) for w, name in weights if isinstance(w, Tensor) or w != 0.0]
         aged = tuple((w, step * (self.calls[-1] - self.calls[name])) for w, name in used)
         aged += tuple((w, 2 * (self.calls[-1] - self.calls[name]) + 1) for w, name in states)
-        self.rows.append(Row(None if carry == 1.0 else carry, aged, noise, evaluates, ends, (), move))
+        plain = isinstance(carry, float) and carry == 1.0
+        self.rows.append(Row(None if plain else carry, aged, noise, evaluates, ends, (), move, shift))
         self.times.append(time)
         self.reached.append(reached)
         self.orders.append(order)

@@ -29,7 +29,7 @@ from sciode.generative.schedule import Schedule
 from sciode.generative.table import PlanTable, tabulate
 from sciode.solve import Adjoint, Checkpointed, Direct, FixedLoop, Noise, Solver, Steps, Term
 from sciode.solve.method import Method
-from sciode.solve.recurrence import Recurrence, Row
+from sciode.solve.recurrence import Recurrence, Row, cast
 
 _DIRECT = Direct()
 
@@ -267,12 +267,12 @@ class Sampler:
         return list(rows)
 
     def _method(self, x: Tensor, hooks: tuple[Hook, ...]) -> Recurrence:
-        """Return the rows as a method, their times on the state's device; made once per device."""
-        key = x.device
+        """Return the rows as a method, all that is a tensor made for the state; once per device and dtype."""
+        key = x.device, x.dtype
         if key not in self._kept:
             wide = torch.float32 if x.device.type == "mps" else torch.float64
             times, reached = (t.to(device=x.device, dtype=wide) for t in (self.plan.times, self.plan.reached))
-            rows = [_opposed(row) for row in self.plan.rows] if self._opposite else self.plan.rows
+            rows = [cast(_opposed(row) if self._opposite else row, x) for row in self.plan.rows]
             self._kept[key] = Recurrence(rows, times, reached, max(self.plan.orders), self.plan.states)
         method: Recurrence = self._kept[key]
         if not hooks:

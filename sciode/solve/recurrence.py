@@ -38,6 +38,7 @@ class Row(NamedTuple):
     ends: bool = True  # False for a stage: hooks wait for the end of the step
     blend: tuple[tuple[Weight, int], ...] = ()  # what the newest slope becomes, itself first
     move: Move | None = None  # replaces the update
+    shift: Tensor | None = None  # added to the state
 
 
 class Entry(NamedTuple):
@@ -155,10 +156,25 @@ class Recurrence:
             y = _noisy(row, leaf, y, slopes, at.noise.W)
         else:
             y = combined(leaf, y, slopes)
+        if row.shift is not None:
+            y = y + row.shift
         if row.ends:
             for hook in self.hooks:
                 y = hook(reached, y)
         return y, slopes[: self.depth]
+
+
+def cast(row: Row, like: Tensor) -> Row:
+    """Return a row whose elementwise numbers have the dtype and the place of a state."""
+
+    def number(weight: Weight) -> Weight:
+        return weight.to(like) if isinstance(weight, Tensor) else weight
+
+    return row._replace(
+        carry=None if row.carry is None else number(row.carry),
+        weights=tuple((number(weight), age) for weight, age in row.weights),
+        shift=None if row.shift is None else row.shift.to(like),
+    )
 
 
 def _noisy(row: Row, leaf: Leaf, y: Tensor, slopes: tuple[Any, ...], z: State) -> Tensor:

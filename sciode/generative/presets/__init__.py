@@ -25,6 +25,7 @@ from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.score_sde import predictor_corrector
 from sciode.generative.presets.unipc import unipc
 from sciode.generative.presets.usf import known_schedules, records_of, usf
+from sciode.generative.presets.v3 import dpm_solver_v3
 
 __all__ = [
     "Compensation",
@@ -34,6 +35,7 @@ __all__ = [
     "dpm_solver",
     "dpm_solver_adaptive",
     "dpm_solver_pp",
+    "dpm_solver_v3",
     "euler",
     "fingerprint",
     "fit_compensation",

@@ -75,8 +75,8 @@ class Statistics:
         low, high = self.lam[0].item() - 1e-9, self.lam[-1].item() + 1e-9
         if not bool(((lam >= low) & (lam <= high)).all()):
             raise InputError(
-                f"the statistics span lam = {low:.4g} to {high:.4g}, the grid {lam[0]:.4g} to {lam[-1]:.4g}: fit them "
-                "over the span that is sampled"
+                f"the statistics span lam = {low:.4g} to {high:.4g}, the grid {lam[0]:.4g} to {lam[-1]:.4g}: fit "
+                "them over the span that is sampled"
             )
 
 
@@ -136,7 +136,7 @@ def fit_statistics(
     ends = schedule.lam(schedule.at(torch.tensor([first, last], dtype=torch.float64)))
     if not bool(torch.isfinite(ends).all()):
         raise InputError(f"lam must be finite at both ends, found {ends.tolist()}: give end > 0, begin later")
-    lam = torch.linspace(*ends.tolist(), points, dtype=torch.float64)
+    lam = torch.linspace(ends[0].item(), ends[1].item(), points, dtype=torch.float64)
     level = _Level(denoise, data, schedule, seed)
     with torch.no_grad():
         l = _over(lam, lambda k: level.linear(lam[k], k, probes), "linear part", quiet)  # noqa: E741

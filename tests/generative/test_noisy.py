@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sciode.core.errors import InputError, UnknownName
-from sciode.generative import VE, VP, LinearPath, Sampler, presets, sample_seeds
+from sciode.generative import VE, VP, Denoiser, LinearPath, Prediction, Sampler, presets, sample_seeds
 from tests.generative.laws import gaussian, mixture
 from tests.generative.moments import spread
 
@@ -124,11 +124,21 @@ def test_predictor_corrector_samples_do_not_depend_on_their_batch() -> None:
     assert not torch.allclose(published.sample(law, noise, seed=7)[2:], other)
 
 
+def test_a_score_of_zero_moves_nothing() -> None:
+    sampler = presets.predictor_corrector(SCHEDULE, 5, predictor="none", corrector_steps=2)
+    assert sampler.evaluations == 10
+    x = torch.ones(3, 8, dtype=torch.float64)
+    silent = Denoiser(lambda x, label: torch.zeros_like(x), SCHEDULE, Prediction.NOISE)
+    assert torch.equal(sampler.sample(silent, x), x)
+
+
 def test_bad_input_is_refused() -> None:
     with pytest.raises(UnknownName, match="ancestral"):
         presets.predictor_corrector(SCHEDULE, predictor="ancestrl")
     with pytest.raises(InputError, match="nothing would be done"):
         presets.predictor_corrector(SCHEDULE, predictor="none", corrector="none")
+    with pytest.raises(InputError, match="corrector_steps"):
+        presets.predictor_corrector(SCHEDULE, corrector_steps=1.5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="snr"):
         presets.predictor_corrector(SCHEDULE, snr=0.0)
     with pytest.raises(InputError, match="some signal"):

@@ -69,8 +69,8 @@ def predictor_corrector(
     step = lookup(predictor, PREDICTORS, "predictor")
     makes = lookup(corrector, {"langevin": True, "none": False}, "corrector")
     over_batch = lookup(norm, {"sample": False, "batch": True}, "norm")
-    if isinstance(corrector_steps, bool) or corrector_steps < 1 or not snr > 0.0:
-        raise InputError(f"corrector_steps >= 1 and snr > 0 must hold, found {corrector_steps} and {snr:g}")
+    if type(corrector_steps) is not int or corrector_steps < 1 or not snr > 0.0:
+        raise InputError(f"corrector_steps >= 1 and snr > 0 must hold, found {corrector_steps!r} and {snr:g}")
     if not makes and step is None:
         raise InputError("neither a predictor nor a corrector: nothing would be done")
     where = grid_for(schedule, steps, spacing, begin, end)
@@ -142,8 +142,9 @@ def _langevin(sigma: float, scale: float, over_batch: bool) -> Move:
         return norms.reshape(-1, *[1] * (value.dim() - 1))
 
     def move(x: Tensor, slope: Tensor, z: Tensor) -> Tensor:
-        # slope = sigma s: a score of zero would ask for an infinite step
-        ratio = size(z) * sigma / size(slope).clamp(min=torch.finfo(x.dtype).tiny)
+        # slope = sigma s: a score of zero would ask for an infinite step, and gives no direction; none is taken
+        norm = size(slope)
+        ratio = torch.where(norm > 0.0, size(z) * sigma / norm, 0.0)
         e = scale * ratio**2
         return x + (e / sigma) * slope + torch.sqrt(2.0 * e) * z
 

@@ -183,7 +183,7 @@ def _step(
         carry,
         weights,
         order,
-        noise=sigma * math.sqrt(-math.expm1(-2.0 * eta * h)) if eta else 0.0,
+        noise=_fresh(writer.coordinates, sigma, h, eta) if eta else 0.0,
     )
 
 
@@ -202,19 +202,31 @@ def _carry(grid: Grid, coordinates: Coordinates, index: int) -> float:
     return (grid.alpha[index + 1] / grid.alpha[index]).item()
 
 
-def singlestep(grid: Grid, coordinates: Coordinates, tableaus: Sequence[Tableau]) -> Plan:
-    """Write out Runge--Kutta steps, one tableau a step. A step to zero noise is the first-order one."""
+def singlestep(
+    grid: Grid, coordinates: Coordinates, tableaus: Sequence[Tableau], eta: Sequence[float] | float = 0.0
+) -> Plan:
+    """Write out Runge--Kutta steps, one tableau a step. A step to zero noise is the first-order one.
+
+    ``eta`` adds noise as in :func:`multistep`, in data and in noise coordinates.
+    """
+    noise = [float(eta)] * grid.steps if isinstance(eta, int | float) else list(eta)
     writer = Writer(grid, coordinates)
     for index, tableau in enumerate(tableaus):
-        if writer.limit(index) is None:
-            runge_kutta(writer, index, tableau)
+        if writer.limit(index, noise[index]) is None:
+            runge_kutta(writer, index, tableau, noise[index])
     return writer.plan()
 
 
-def runge_kutta(writer: Writer, index: int, tableau: Tableau) -> list[int]:
-    """Write step ``index`` of the grid with its stages; return the numbers of its rows."""
+def runge_kutta(writer: Writer, index: int, tableau: Tableau, eta: float = 0.0) -> list[int]:
+    """Write step ``index`` of the grid with its stages; return the numbers of its rows.
+
+    Each row adds the noise of its stretch. The state carries what was added before, so that all stages see one
+    Brownian path; the nodes must not go back.
+    """
     grid, coordinates = writer.grid, writer.coordinates
     schedule, rate = grid.schedule, coordinates.rate or 0.0
+    if coordinates.name == "data":
+        rate *= 1.0 + eta
     start, end = coordinates.clock(grid)[index : index + 2].tolist()
     h = end - start
     nodes = (*tableau.nodes, 1.0)
@@ -223,7 +235,8 @@ def runge_kutta(writer: Writer, index: int, tableau: Tableau) -> list[int]:
     exact |= {c: coordinates.time(schedule, s) for c, s in inner.items()}
     times = [exact[c] for c in nodes]
     scales = [coordinates.log_scale(Moment(schedule, t)).item() for t in times]
-    entries = [[h * _number(entry, rate * h) for entry in row] for row in (*tableau.stages, tableau.update)]
+    size = h * (1.0 + eta)
+    entries = [[size * _number(entry, rate * h) for entry in row] for row in (*tableau.stages, tableau.update)]
     rows: list[int] = []
     for i in range(len(tableau.nodes)):
         # Y_{i+1} from Y_i: the state at the start of the step is (Y_i / m_i - sum a_ij k_j) / E_i
@@ -235,9 +248,18 @@ def runge_kutta(writer: Writer, index: int, tableau: Tableau) -> list[int]:
         last = i + 1 == len(tableau.nodes)
         carry = math.exp(scales[i + 1] - scales[i]) * growth
         if i == 0 and last:
-            carry = _carry(grid, coordinates, index)
-        writer.row(times[i], times[i + 1], carry, weights, tableau.order, ends=last)
+            carry = _carry(grid, coordinates, index) * math.exp(-eta * h if coordinates.name == "data" else 0.0)
+        stretch = (nodes[i + 1] - nodes[i]) * h
+        noise = _fresh(coordinates, schedule.sigma(times[i + 1]).item(), stretch, eta) if eta else 0.0
+        writer.row(times[i], times[i + 1], carry, weights, tableau.order, noise=noise, ends=last)
     return rows
+
+
+def _fresh(coordinates: Coordinates, sigma: float, stretch: float, eta: float) -> float:
+    """Return the amplitude of the noise that the reverse equation adds over a stretch of lam, up to ``sigma``."""
+    if coordinates.name == "data":
+        return sigma * math.sqrt(-math.expm1(-2.0 * eta * stretch))
+    return sigma * math.sqrt(eta * math.expm1(2.0 * stretch))
 
 
 def _number(entry: Entry, z: float) -> float:

@@ -23,6 +23,7 @@ from sciode.generative.presets.heun import heun, pfgmpp
 from sciode.generative.presets.interpolant import interpolant_sde
 from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.score_sde import predictor_corrector
+from sciode.generative.presets.seeds import seeds
 from sciode.generative.presets.unipc import unipc
 from sciode.generative.presets.usf import known_schedules, records_of, usf
 from sciode.generative.presets.v3 import dpm_solver_v3
@@ -50,6 +51,7 @@ __all__ = [
     "records_of",
     "reversible",
     "rf_solver",
+    "seeds",
     "unipc",
     "usf",
 ]

@@ -13,6 +13,9 @@ from sciode.solve import EXACT, HALVED, MIDPOINT, Adams, MomentRule
 
 FORMS = ("full", "taylor", "midpoint", "published")
 
+PREDICTIONS: dict[str, Coordinates] = {"data": DATA, "noise": NOISE}
+"""The coordinates by what is frozen within a step."""
+
 
 def grid_for(schedule: Schedule, steps: int, spacing: Spacing | None, begin: float | None, end: End) -> Grid:
     """Return the grid, with the schedule's own spacing by default."""

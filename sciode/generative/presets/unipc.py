@@ -1,17 +1,14 @@
 """UniPC: a multistep predictor whose corrector costs no evaluation."""
 
 from sciode.core.names import lookup
-from sciode.generative.coordinates import DATA, NOISE, Coordinates
 from sciode.generative.grid import End, Spacing
-from sciode.generative.presets.common import adams_sampler, check_order, grid_for
+from sciode.generative.presets.common import PREDICTIONS, adams_sampler, check_order, grid_for
 from sciode.generative.sampler import Sampler
 from sciode.generative.schedule import Schedule
 from sciode.solve import EXACT, MIDPOINT, TRAPEZOID, Adams, MomentRule
 
 VARIANTS: dict[str, MomentRule] = {"bh1": TRAPEZOID, "bh2": MIDPOINT, "exact": EXACT}
 """B(h) = h; B(h) = e^h - 1; phi-functions throughout. They differ where two slopes are combined."""
-
-PREDICTIONS: dict[str, Coordinates] = {"data": DATA, "noise": NOISE}
 
 
 def unipc(

@@ -21,6 +21,8 @@ from sciode.generative.guidance import (
 from sciode.generative.hooks import Hook
 from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
 from sciode.generative.likelihood import bits_per_dimension
+from sciode.generative.mcmc import DenoisingMCMC
+from sciode.generative.noise_level import NoiseLevel, level_matching
 from sciode.generative.noise_source import sample_seeds
 from sciode.generative.objectives import (
     LogNormalTimes,
@@ -59,6 +61,7 @@ __all__ = [
     "Cosine",
     "Denoise",
     "Denoiser",
+    "DenoisingMCMC",
     "DiffusionChart",
     "Found",
     "Grid",
@@ -70,6 +73,7 @@ __all__ = [
     "LinearPath",
     "LogNormalTimes",
     "MeanReverting",
+    "NoiseLevel",
     "Plan",
     "Points",
     "Potential",
@@ -97,6 +101,7 @@ __all__ = [
     "from_diffusers",
     "grid",
     "heavy_tailed",
+    "level_matching",
     "load_records",
     "potential_matching",
     "presets",

@@ -8,7 +8,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import NOISE, Coordinates, term
-from sciode.generative.denoiser import Denoise, Guidance
+from sciode.generative.denoiser import Denoise, Guidance, guided
 from sciode.generative.grid import Grid
 from sciode.generative.likelihood import Prior, log_prob
 from sciode.generative.schedule import Schedule
@@ -115,8 +115,7 @@ class AdaptiveSampler:
     def _solve(
         self, denoise: Denoise, x: Tensor, guidance: Sequence[Guidance], coordinates: Coordinates, backward: bool
     ) -> Solution:
-        for wrap in reversed(guidance):
-            denoise = wrap(denoise)
+        denoise = guided(denoise, guidance)
         check_denoiser(denoise, self.schedule, self.grid.t)
         centre = 0.0 if self.schedule.centre is None else self.schedule.centre.to(x)
         equation = term(denoise, self.schedule, coordinates)

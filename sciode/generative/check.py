@@ -1,7 +1,9 @@
 """What a state and a denoiser must be for a sampler to take them."""
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from sciode.core.errors import InputError
 from sciode.generative.denoiser import Denoise, Denoiser
@@ -41,3 +43,18 @@ def check_denoiser(denoise: Denoise, schedule: Schedule, times: Tensor) -> None:
                 "one schedule"
             )
         denoise.check(times)
+
+
+def check_data(x0: Tensor, noise: Tensor | None) -> None:
+    """Raise :class:`InputError` unless these are data ``"b ..."`` to learn from, and noise like them."""
+    if not isinstance(x0, Tensor) or not x0.is_floating_point() or x0.dim() < 2 or math.prod(x0.shape) == 0:
+        found = list(x0.shape) if isinstance(x0, Tensor) else type(x0).__name__
+        raise InputError(f"data are a floating-point tensor 'b ...' with b >= 1 and entries, found {found}")
+    if noise is not None and noise.shape != x0.shape:
+        raise InputError(f"noise takes the shape of the data, {list(x0.shape)}, found {list(noise.shape)}")
+
+
+def noise_like(x0: Tensor, generator: Generator | None) -> Tensor:
+    """Return standard normal numbers like ``x0``, drawn where the generator lives."""
+    source = x0.device if generator is None else generator.device
+    return torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=source).to(x0.device)

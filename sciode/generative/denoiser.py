@@ -4,7 +4,7 @@ Symbols: ``x`` noisy state, ``t`` the library's time, ``out`` what the network r
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -182,6 +182,13 @@ def discrete_label(count: int = 1000) -> Callable[[Schedule, Tensor], Tensor]:
     499.0
     """
     return lambda schedule, t: schedule.tau(t) * count - 1.0
+
+
+def guided(denoise: Denoise, guidance: Sequence[Guidance]) -> Denoise:
+    """Return a denoiser wrapped by guidance, of which the first is the outermost."""
+    for wrap in reversed(guidance):
+        denoise = wrap(denoise)
+    return denoise
 
 
 def to_noise(denoise: Denoise, schedule: Schedule) -> Denoise:

@@ -177,8 +177,14 @@ def _karras(schedule: Schedule, ends: Tensor, u: Tensor) -> Tensor:
     lam = schedule.lam(schedule.at(ends))
     if not bool(torch.isfinite(lam[0])):
         return _lam(schedule, ends, u)  # raises
-    first, last = torch.exp(-lam / 7.0)
-    return schedule.time(-7.0 * torch.log(first + u * (last - first)))
+    first, last = torch.exp(-lam)
+    return schedule.time(-torch.log(karras(first, last, u)))
+
+
+def karras(first: Tensor, last: Tensor, u: Tensor) -> Tensor:
+    """Return the levels sigma/alpha of EDM at places u from 0 to 1 (arXiv:2206.00364, equation 5, exponent 7)."""
+    ends = first ** (1.0 / 7.0), last ** (1.0 / 7.0)
+    return (ends[0] + u * (ends[1] - ends[0])) ** 7.0
 
 
 def _polyexponential(schedule: Schedule, ends: Tensor, u: Tensor) -> Tensor:
@@ -202,5 +208,5 @@ SPACINGS: dict[str, tuple[Rule, bool]] = {
     "beta": (_beta, True),
 }
 """Rule, and whether it can reach zero noise itself. "exponential" (log-linear in sigma/alpha) is "lam".
-"karras": arXiv:2206.00364, equation (5), exponent 7, in sigma/alpha. "beta": quantiles of
+"karras": :func:`karras`. "beta": quantiles of
 Beta(0.6, 0.6) in time."""

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.random import derive_seed
-from sciode.core.typing import State
+from sciode.core.typing import State, leaves, like
 from sciode.solve.increment import Increment, Needs, Query
 from sciode.solve.steps import Steps
 
@@ -34,11 +33,9 @@ class EachSample:
 
     def grid(self, like: State, steps: Steps, seed: int, needs: Needs) -> Callable[[int], Increment]:
         """Return the numbers by the number of the row."""
-        assert isinstance(like, Tensor)
-        if len(self.seeds) != len(like):
-            raise InputError(
-                f"{len(self.seeds)} seeds for a batch of {len(like)} samples: give one number, or [b]"
-            )
+        count = len(leaves(like)[0])
+        if len(self.seeds) != count:
+            raise InputError(f"{len(self.seeds)} seeds for a batch of {count} samples: give one number, or [b]")
         return _Rows(like, self.seeds, len(steps.sizes))
 
     def path(self, like: State, start: float, end: float, seed: int) -> Query:
@@ -49,9 +46,9 @@ class EachSample:
 class _Rows:
     """Numbers of one solve; a block of rows can be drawn again at any time."""
 
-    def __init__(self, like: Tensor, seeds: Sequence[int], rows: int) -> None:
+    def __init__(self, like: State, seeds: Sequence[int], rows: int) -> None:
         self.like, self.seeds, self.rows = like, seeds, rows
-        self.block, self.drawn = -1, ()  # type: tuple[int, tuple[Tensor, ...]]
+        self.block, self.drawn = -1, ()  # type: tuple[int, tuple[State, ...]]
 
     def __call__(self, index: int) -> Increment:
         block, within = divmod(index, _BLOCK)
@@ -59,11 +56,13 @@ class _Rows:
             self.block, self.drawn = block, self._draw(block)
         return Increment(self.drawn[within])
 
-    def _draw(self, block: int) -> tuple[Tensor, ...]:
+    def _draw(self, block: int) -> tuple[State, ...]:
         count = min(_BLOCK, self.rows - block * _BLOCK)
-        made = self.like.new_empty((count, *self.like.shape))
+        parts = leaves(self.like)
+        made = [part.new_empty((count, *part.shape)) for part in parts]
         for sample, seed in enumerate(self.seeds):
-            stream = torch.Generator(self.like.device).manual_seed(derive_seed(seed, block))
-            part = self.like.new_empty((count, *self.like.shape[1:])).normal_(generator=stream)
-            made[:, sample] = part
-        return made.unbind()
+            stream = torch.Generator(parts[0].device).manual_seed(derive_seed(seed, block))
+            for all_samples, part in zip(made, parts, strict=True):
+                one = part.new_empty((count, *part.shape[1:]))
+                all_samples[:, sample] = one.normal_(generator=stream)
+        return tuple(like(self.like, row) for row in zip(*(part.unbind() for part in made), strict=True))

@@ -7,7 +7,6 @@ objective with other weights. The weights of EDM are those that make the output'
 Symbols: as in :mod:`sciode.generative.schedule`; ``d`` standard deviation of the data.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciode.core.errors import InputError
+from sciode.generative.check import check_data, noise_like
 from sciode.generative.denoiser import Denoiser, Prediction, column
 from sciode.generative.fokker_planck import Potential, residual
 from sciode.generative.paths import LinearPath
@@ -139,14 +139,12 @@ def denoising(
     >>> round(denoising(lazy, x0, generator=torch.Generator().manual_seed(1)).mean().item(), 1)
     1.0
     """
-    _check(x0, noise)
+    check_data(x0, noise)
     schedule = denoiser.schedule
     if times is None:
         times = LogNormalTimes() if denoiser.prediction is Prediction.EDM else UniformTimes()
     t = times(schedule, len(x0), generator).to(x0.device)
-    if noise is None:
-        source = x0.device if generator is None else generator.device
-        noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=source).to(x0.device)
+    noise = noise_like(x0, generator) if noise is None else noise
     out = denoiser.output(schedule.marginal(x0, noise, t), t)
     factor, target = _target(denoiser, x0, noise, t)
     error = (column(factor.to(x0), x0) * (out - target)).square().flatten(1).mean(1)
@@ -236,10 +234,9 @@ def potential_matching(
     """
     if not weight >= 0.0:
         raise InputError(f"weight of the residual takes a number >= 0, found {weight:g}")
-    _check(x0, None)
+    check_data(x0, None)
     t = (UniformTimes() if times is None else times)(schedule, len(x0), generator).to(x0.device)
-    source = x0.device if generator is None else generator.device
-    noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype, device=source).to(x0.device)
+    noise = noise_like(x0, generator)
     x = schedule.marginal(x0, noise, t).detach().requires_grad_()
     (score,) = torch.autograd.grad(potential(x, t).sum(), x, create_graph=True)
     loss = (column(schedule.sigma(t).to(x), x) * score + noise).square().flatten(1).mean(1)
@@ -272,11 +269,3 @@ def _target(denoiser: Denoiser, x0: Tensor, noise: Tensor, t: Tensor) -> tuple[T
     rho = sigma / alpha
     size = d * torch.sqrt(rho**2 + d**2)
     return one, column((rho / size).to(x), x) * x - column((d**2 / size).to(x), x) * noise
-
-
-def _check(x0: Tensor, noise: Tensor | None) -> None:
-    if not isinstance(x0, Tensor) or not x0.is_floating_point() or x0.dim() < 2 or math.prod(x0.shape) == 0:
-        found = list(x0.shape) if isinstance(x0, Tensor) else type(x0).__name__
-        raise InputError(f"data are a floating-point tensor 'b ...' with b >= 1 and entries, found {found}")
-    if noise is not None and noise.shape != x0.shape:
-        raise InputError(f"noise takes the shape of the data, {list(x0.shape)}, found {list(noise.shape)}")

@@ -9,7 +9,7 @@ from torch import Tensor
 from sciode.generative.as_equation import solve_as_equation
 from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import NOISE, DiffusionChart, term
-from sciode.generative.denoiser import Denoise, Guidance
+from sciode.generative.denoiser import Denoise, Guidance, guided
 from sciode.generative.grid import Grid
 from sciode.generative.schedule import Schedule
 from sciode.solve import Adjoint, Copies, Direct, Reversible, Save, Term, solve
@@ -64,7 +64,7 @@ class ReversibleSampler:
         return_path: bool = False,
     ) -> Tensor:
         """Turn standard normal noise ``"b ..."`` into data; arguments as of :meth:`Sampler.sample`."""
-        denoise = _guided(denoise, guidance)
+        denoise = guided(denoise, guidance)
         check_denoiser(denoise, self.schedule, self.grid.t)
         start = self._prior(noise)
         return solve_as_equation(self.grid, NOISE, self.method, denoise, start, adjoint, return_path)
@@ -74,11 +74,11 @@ class ReversibleSampler:
     ) -> tuple[Tensor, Tensor]:
         """Return both copies of the data, of which the first is the sample: what :meth:`undo` needs."""
         start = self._prior(noise)
-        return self._pair(_guided(denoise, guidance), (start, start), undo=False)
+        return self._pair(guided(denoise, guidance), (start, start), undo=False)
 
     def undo(self, denoise: Denoise, pair: tuple[Tensor, Tensor], *, guidance: Sequence[Guidance] = ()) -> Tensor:
         """Return the noise that a pair came from, to round-off."""
-        start, _ = self._pair(_guided(denoise, guidance), pair, undo=True)
+        start, _ = self._pair(guided(denoise, guidance), pair, undo=True)
         return self.schedule.standard(start, self.grid.t[0])
 
     def _prior(self, noise: Tensor) -> Tensor:
@@ -99,9 +99,3 @@ class ReversibleSampler:
         first, second = (chart.leave(part, moments[-1]) for part in solution.y)
         assert isinstance(first, Tensor) and isinstance(second, Tensor)
         return first + centre, second + centre
-
-
-def _guided(denoise: Denoise, guidance: Sequence[Guidance]) -> Denoise:
-    for wrap in reversed(guidance):
-        denoise = wrap(denoise)
-    return denoise

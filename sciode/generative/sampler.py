@@ -18,7 +18,7 @@ from sciode.core.typing import each
 from sciode.generative.as_equation import solve_as_equation
 from sciode.generative.check import check_denoiser, check_noise
 from sciode.generative.coordinates import Coordinates
-from sciode.generative.denoiser import Denoise, Guidance
+from sciode.generative.denoiser import Denoise, Guidance, guided
 from sciode.generative.grid import Grid
 from sciode.generative.hooks import Hook, centred
 from sciode.generative.likelihood import Prior, log_prob
@@ -176,8 +176,7 @@ class Sampler:
         adjoint: Adjoint,
         return_path: bool,
     ) -> Tensor:
-        for wrap in reversed(guidance):
-            denoise = wrap(denoise)
+        denoise = guided(denoise, guidance)
         check_denoiser(denoise, self.schedule, self.plan.times)
         if not isinstance(adjoint, Direct | Checkpointed):
             return self._in_coordinates(denoise, x, hooks, adjoint, return_path)

@@ -17,15 +17,15 @@ from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, leaves
-from sciode.solve.increment import NOTHING, Needs
+from sciode.solve.increment import NOTHING, Increment, Needs
 from sciode.solve.multistep import combined
 from sciode.solve.multistep_weights import Leaf
 from sciode.solve.step import At, Place
 from sciode.solve.term import Diagonal, Term
 from sciode.solve.weights import Weight
 
-Move: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(state, newest slope, standard normal numbers) -> state, for a row that is not affine."""
+Move: TypeAlias = Callable[[Any, Any, Any], State]
+"""(state, newest slope, standard normal numbers) -> state, for a row that is not affine; states may be tuples."""
 
 
 class Row(NamedTuple):
@@ -141,7 +141,6 @@ class Recurrence:
 
     def step(self, term: Term, at: At, y: State, memory: tuple[Any, ...], plan: Entry) -> tuple[State, Any]:
         """Evaluate, and update."""
-        assert isinstance(y, Tensor)
         leaf, row, time, reached = plan
         slopes = memory
         if row.evaluates:
@@ -151,13 +150,14 @@ class Recurrence:
                 (own, _), *others = row.blend
                 (value,) = leaves(newest)
                 slopes = (combined(Leaf(own, tuple(others), False), value, slopes), *slopes[1:])
-        if row.noise or row.move is not None:
+        if row.move is not None:
             assert at.noise is not None
-            y = _noisy(row, leaf, y, slopes, at.noise.W)
+            y = row.move(y, slopes[0], at.noise.W)
         else:
-            y = combined(leaf, y, slopes)
-        if row.shift is not None:
-            y = y + row.shift
+            assert isinstance(y, Tensor)
+            y = combined(leaf, y, slopes) if not row.noise else _noisy(row, leaf, y, slopes, at.noise)
+            if row.shift is not None:
+                y = y + row.shift
         if row.ends:
             for hook in self.hooks:
                 y = hook(reached, y)
@@ -177,10 +177,8 @@ def cast(row: Row, like: Tensor) -> Row:
     )
 
 
-def _noisy(row: Row, leaf: Leaf, y: Tensor, slopes: tuple[Any, ...], z: State) -> Tensor:
-    assert isinstance(z, Tensor)
-    if row.move is not None:
-        return row.move(y, slopes[0], z)
+def _noisy(row: Row, leaf: Leaf, y: Tensor, slopes: tuple[Any, ...], noise: Increment | None) -> Tensor:
+    assert noise is not None and isinstance(noise.W, Tensor)
     changes = leaf.carry is not None or len(leaf.row) > 0
     total = combined(leaf, y, slopes)
-    return total.add_(z, alpha=row.noise) if changes else total.add(z, alpha=row.noise)
+    return total.add_(noise.W, alpha=row.noise) if changes else total.add(noise.W, alpha=row.noise)

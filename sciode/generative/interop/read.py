@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sciode.core.errors import InputError
 from sciode.core.names import lookup
-from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label
+from sciode.generative.denoiser import Denoise, Denoiser, Guidance, Prediction, discrete_label, guided
 from sciode.generative.guidance import Clip
 from sciode.generative.interop.grids import alphas_cumprod, flow_times, times
 from sciode.generative.interop.methods import METHODS
@@ -71,10 +71,7 @@ class Imported(NamedTuple):
 
     def denoiser(self, network: Callable[..., Any]) -> Denoise:
         """Return the denoiser of a network; one that returns an object with ``sample``, as diffusers', will do."""
-        denoise: Denoise = Denoiser(_Plain(network), self.schedule, self.prediction, label=self.label)
-        for wrap in reversed(self.guidance):
-            denoise = wrap(denoise)
-        return denoise
+        return guided(Denoiser(_Plain(network), self.schedule, self.prediction, label=self.label), self.guidance)
 
 
 class _Plain(nn.Module):

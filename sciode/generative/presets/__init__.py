@@ -21,6 +21,7 @@ from sciode.generative.presets.dpm import dpm_solver, dpm_solver_pp, mr_sampler
 from sciode.generative.presets.first import ddim, euler, rf_solver
 from sciode.generative.presets.heun import heun, pfgmpp
 from sciode.generative.presets.interpolant import interpolant_sde
+from sciode.generative.presets.mcmc import denoising_mcmc
 from sciode.generative.presets.reversible import reversible
 from sciode.generative.presets.score_sde import predictor_corrector
 from sciode.generative.presets.seeds import seeds
@@ -33,6 +34,7 @@ __all__ = [
     "dc_solver",
     "ddim",
     "deis",
+    "denoising_mcmc",
     "dpm_solver",
     "dpm_solver_adaptive",
     "dpm_solver_pp",

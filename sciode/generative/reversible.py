@@ -54,6 +54,11 @@ class ReversibleSampler:
         """The schedule."""
         return self.grid.schedule
 
+    @property
+    def evaluations(self) -> int:
+        """How often the network is called."""
+        return 2 * len(self.method.base.nodes) * self.grid.steps
+
     def sample(
         self,
         denoise: Denoise,

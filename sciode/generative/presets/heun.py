@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.generative.coordinates import RHO
@@ -100,23 +101,22 @@ def _churned(where: Grid, gamma: float, span: tuple[float, float], spread: float
     for index in range(where.steps):
         rho = where.rho[index].item()
         raised = min(rho * (1.0 + gamma), max(rho, top)) if span[0] <= rho <= span[1] else rho
-        step = where
-        if raised > rho:
-            step = _raised(writer, index, raised, spread)
-        writer.grid = step
-        if writer.limit(index) is None:
-            runge_kutta(writer, index, tableaus.HEUN)
+        time = where.t[index] if raised <= rho else _raised(writer, index, raised, spread)
+        # a grid of this step alone: the level may have been raised to that of an earlier time
+        last = where.zero and index + 1 == where.steps
+        writer.grid = Grid(where.schedule, torch.stack([time, where.t[index + 1]]), last)
+        if writer.limit(0) is None:
+            runge_kutta(writer, 0, tableaus.HEUN)
         writer.grid = where
     return writer.plan()
 
 
-def _raised(writer: Writer, index: int, rho: float, spread: float) -> Grid:
-    """Write the row that adds noise, and return the grid with the raised level in place of the old one."""
+def _raised(writer: Writer, index: int, rho: float, spread: float) -> Tensor:
+    """Write the row that adds noise, and return the time of the raised level."""
     where = writer.grid
     time = where.schedule.time(torch.tensor(-math.log(rho), dtype=torch.float64))
-    moved = Grid(where.schedule, torch.cat([where.t[:index], time.reshape(1), where.t[index + 1 :]]), where.zero)
-    alpha = moved.alpha[index].item()
+    alpha = where.schedule.alpha(time).item()
     noise = alpha * math.sqrt(rho**2 - where.rho[index].item() ** 2) * spread
     carry = alpha / where.alpha[index].item()
     writer.row(where.t[index], time, carry, [], 0, noise=noise, ends=False, evaluates=False)
-    return moved
+    return time

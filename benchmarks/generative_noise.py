@@ -39,7 +39,7 @@ def each(make: Callable[..., Sampler], stages: int = 1, **fixed: Any) -> Make:
     return lambda law, count: make(law.schedule, steps=count // stages, spacing="lam", end=END, **fixed)
 
 
-def chain(law: Law, count: int) -> DenoisingMCMC:
+def chain(law: Law, count: int, keep: str = "last") -> DenoisingMCMC:
     """Return denoising MCMC: half the evaluations for the chain."""
 
     def logits(x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def chain(law: Law, count: int) -> DenoisingMCMC:
 
     level = NoiseLevel(logits, law.schedule, 60, 0.99, END)
     steps = max(1, count // 4)
-    return presets.denoising_mcmc(level, steps, skip=count - 2 * steps + 1, warmup=200)
+    return presets.denoising_mcmc(level, steps, skip=count - 2 * steps + 1, warmup=200, keep=keep)
 
 
 SAMPLERS: dict[str, Make] = {
@@ -64,6 +64,7 @@ SAMPLERS: dict[str, Make] = {
     "PC: ancestral": each(presets.predictor_corrector, predictor="ancestral", corrector="none"),
     "interpolant SDE, epsilon = sigma^2": each(presets.interpolant_sde, order=2, epsilon=VP().sigma),
     "denoising MCMC": chain,
+    "denoising MCMC, least noisy visit": lambda law, n: chain(law, n, "least"),
     "DDIM": each(presets.ddim),
     "UniPC-2": each(presets.unipc, order=2),
     "Heun": each(presets.heun, stages=2),

@@ -122,6 +122,15 @@ def grid(schedule: Schedule, steps: int, spacing: Spacing, begin: float | None =
     return Grid(schedule, torch.cat([inner, schedule.at(0.0).reshape(1)]), zero=True)
 
 
+def check_lam(lam: Tensor, what: str) -> None:
+    """Raise :class:`InputError` unless ``lam`` is finite: neither pure noise nor no noise."""
+    if not bool(torch.isfinite(lam).all()):
+        found = ", ".join(f"{value:g}" for value in lam.flatten().tolist())
+        raise InputError(
+            f"{what} needs a finite lam, found {found}: give end > 0, and begin where there is some signal"
+        )
+
+
 def _before_zero(schedule: Schedule, begin: float, steps: int) -> float:
     """Return where the last step to zero noise starts, if nobody said: the default end, or a thousandth."""
     if schedule.end > 0.0:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from sciode.core.errors import InputError
 from sciode.core.typing import State
 from sciode.generative.denoiser import Denoise, column, to_noise
-from sciode.generative.grid import Grid
+from sciode.generative.grid import Grid, check_lam
 from sciode.generative.schedule import Schedule
 from sciode.solve import Pid, Save, Term, solve
 from sciode.solve.counter import counter_keys, normals
@@ -80,11 +80,7 @@ def log_prob(
     """
     schedule = grid.schedule
     ends = grid.lam[[0, -1]].tolist()
-    if not all(map(math.isfinite, ends)):
-        raise InputError(
-            f"a likelihood needs lam finite at both ends, found {ends[0]:g} and {ends[1]:g}: give end > 0, and "
-            "begin where there is some signal"
-        )
+    check_lam(grid.lam[[0, -1]], "a likelihood")
     count = x0[0].numel()
     if probes is not None and probes < 1:
         raise InputError(f"probes takes a number >= 1, or None for the exact trace; found {probes}")

@@ -1,7 +1,7 @@
-r"""Denoising MCMC: a Markov chain in (state, noise level), whose least noisy states are denoised.
+r"""Denoising MCMC: a Markov chain in (state, noise level), whose states are denoised.
 
 The chain moves x by Langevin steps at its level, and the level by p(level | x), so that it visits the data's
-modes where noise joins them and comes back with little noise left to remove. Chain and denoising are rows for the
+modes where noise joins them and comes back with less noise left to remove. Chain and denoising are rows for the
 shared loop; the rows of the denoising have one number a sample, since every sample starts at a level of its own.
 
 Symbols: ``rho`` = sigma/alpha, ``eps`` noise, ``K`` number of levels.
@@ -58,7 +58,7 @@ class DenoisingMCMC:
     warmup: int
     size: Callable[[Tensor], Tensor]
     posterior: bool
-    least: bool = True
+    least: bool = False
 
     @property
     def name(self) -> str:

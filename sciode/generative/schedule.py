@@ -7,8 +7,9 @@ Symbols: ``t`` time, ``tau`` diffusion time, ``lam`` = log(alpha/sigma), half th
 ratio, ``rho`` = sigma/alpha.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -148,6 +149,11 @@ class Schedule(ABC):
             )
         if begin > self.horizon * (1 + 1e-12):
             raise InputError(f"begin = {begin:g} lies beyond the schedule, which starts at {self.horizon:g}")
+
+
+def digest(numbers: Iterable[float]) -> str:
+    """Return a fingerprint of numbers, to eight digits, the same on every machine."""
+    return hashlib.blake2b("/".join(f"{v:.8g}" for v in numbers).encode(), digest_size=12).hexdigest()
 
 
 def _wide(value: float | Tensor | Sequence[float]) -> Tensor:

@@ -14,7 +14,7 @@ Zheng et al., *DPM-Solver-v3: improved diffusion ODE solver with empirical model
 equations (5), (9) and (11).
 """
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from sciode.core.errors import InputError
 from sciode.core.progress import progress
 from sciode.core.random import generator
 from sciode.generative.denoiser import Denoise
-from sciode.generative.schedule import Schedule
+from sciode.generative.grid import check_lam
+from sciode.generative.schedule import Schedule, digest
 
 EXACT_UP_TO = 16
 _KIND = "statistics"
@@ -83,8 +84,7 @@ class Statistics:
 def schedule_key(schedule: Schedule) -> str:
     """Return a fingerprint of a schedule, the same on every machine."""
     t = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
-    numbers = [*schedule.log_alpha(t).tolist(), *schedule.log_sigma(t).tolist()]
-    return hashlib.blake2b("/".join(f"{v:.8g}" for v in numbers).encode(), digest_size=12).hexdigest()
+    return digest([*schedule.log_alpha(t).tolist(), *schedule.log_sigma(t).tolist()])
 
 
 def fit_statistics(
@@ -134,8 +134,7 @@ def fit_statistics(
     last = schedule.end if end is None else end
     schedule.check_span(first, last)
     ends = schedule.lam(schedule.at(torch.tensor([first, last], dtype=torch.float64)))
-    if not bool(torch.isfinite(ends).all()):
-        raise InputError(f"lam must be finite at both ends, found {ends.tolist()}: give end > 0, begin later")
+    check_lam(ends, "a fit of statistics")
     lam = torch.linspace(ends[0].item(), ends[1].item(), points, dtype=torch.float64)
     level = _Level(denoise, data, schedule, seed)
     with torch.no_grad():
@@ -145,11 +144,11 @@ def fit_statistics(
     return Statistics(lam, l, pairs[:, 0].contiguous(), pairs[:, 1].contiguous(), schedule_key(schedule), model)
 
 
-def _over(lam: Tensor, each: object, label: str, quiet: bool) -> Tensor:
+def _over(lam: Tensor, each: Callable[[int], Tensor], label: str, quiet: bool) -> Tensor:
     rows = []
     with progress(f"fitting the {label}", len(lam), quiet=quiet) as bar:
         for k in range(len(lam)):
-            rows.append(each(k).to("cpu", torch.float64))  # type: ignore[operator]
+            rows.append(each(k).to("cpu", torch.float64))
             bar.advance()
     return torch.stack(rows)
 

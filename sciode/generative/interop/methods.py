@@ -62,6 +62,12 @@ def _order(config: Config) -> int:
     return order
 
 
+def _counts(order: int, steps: int, config: Config) -> list[int]:
+    """Return how many slopes each step combines: few at the start, and below 15 steps few at the end."""
+    few = bool(config.get("lower_order_final", True)) and steps < 15
+    return [min(order, i + 1, steps - i if few else order) for i in range(steps)]
+
+
 def _dpm(schedule: Schedule, times: Tensor, config: Config) -> Sampler:
     order, steps = _order(config), len(times) - 1
     kind = config.get("algorithm_type", "dpmsolver++")
@@ -70,12 +76,9 @@ def _dpm(schedule: Schedule, times: Tensor, config: Config) -> Sampler:
     form = lookup(config.get("solver_type", "midpoint"), {"midpoint": MIDPOINT, "heun": EXACT}, "solver_type")
     if order == 3 and (form is EXACT or eta):
         raise InputError("solver_order = 3 can be read with solver_type = 'midpoint' and no noise only")
-    counts = [min(order, i + 1) for i in range(steps)]
-    lower = bool(config.get("lower_order_final", True)) and steps < 15
-    if lower or config.get("euler_at_final") or times[-1] == 0.0:
+    counts = _counts(order, steps, config)
+    if config.get("euler_at_final") or times[-1] == 0.0:
         counts[-1] = 1
-    if lower and steps > 1:
-        counts[-2] = min(2, counts[-2])
     name = f"{'SDE-' * bool(eta)}DPM-Solver{'++' * (coordinates is DATA)}({order}M)"
     rule = HALVED if order == 3 else form
     return _adams(name, schedule, times, coordinates, Adams(order, rule=rule), counts, eta)
@@ -95,11 +98,7 @@ def _unipc(schedule: Schedule, times: Tensor, config: Config) -> Sampler:
 def _deis(schedule: Schedule, times: Tensor, config: Config) -> Sampler:
     """Its polynomials are in log(sigma/alpha), which is lam: the exact exponential Adams method on eps."""
     order, steps = _order(config), len(times) - 1
-    counts = [min(order, i + 1) for i in range(steps)]
-    if config.get("lower_order_final", True) and steps < 15:
-        counts[-1] = 1
-        if steps > 1:
-            counts[-2] = min(2, counts[-2])
+    counts = _counts(order, steps, config)
     return _adams(f"logrho-DEIS-{order}", schedule, times, NOISE, Adams(order), counts)
 
 

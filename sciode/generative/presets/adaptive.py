@@ -2,10 +2,9 @@
 
 import torch
 
-from sciode.core.errors import InputError
 from sciode.generative.adaptive import AdaptiveSampler
 from sciode.generative.coordinates import DATA, NOISE
-from sciode.generative.grid import Grid
+from sciode.generative.grid import Grid, check_lam
 from sciode.generative.presets.common import check_order
 from sciode.generative.schedule import Schedule
 from sciode.solve import Pid, RungeKutta, tableaus
@@ -89,9 +88,5 @@ def _ends(schedule: Schedule, begin: float | None, end: float | None) -> Grid:
     last = schedule.end if end is None else float(end)
     schedule.check_span(first, last)
     lam = schedule.lam(schedule.at(torch.tensor([first, last], dtype=torch.float64)))
-    if not bool(torch.isfinite(lam).all()):
-        raise InputError(
-            f"under step control lam must be finite at both ends, found {lam.tolist()}: give end > 0, and begin "
-            "where there is some signal"
-        )
+    check_lam(lam, "step control")
     return Grid(schedule, schedule.at(torch.tensor([first, last], dtype=torch.float64)))

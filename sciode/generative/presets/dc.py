@@ -8,7 +8,6 @@ Zhao et al., *DC-Solver: improving predictor-corrector diffusion sampler via dyn
 (arXiv:2409.03755), algorithms 1 and 2.
 """
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from sciode.generative.grid import End, Grid, Spacing
 from sciode.generative.plan import Plan, multistep
 from sciode.generative.presets.unipc import unipc
 from sciode.generative.sampler import Sampler
-from sciode.generative.schedule import Schedule
+from sciode.generative.schedule import Schedule, digest
 from sciode.solve import Adams
 
 BOUNDS = (0.5, 1.5)
@@ -74,8 +73,7 @@ def fingerprint(grid: Grid) -> str:
     >>> fingerprint(grid(VP(), 4, "lam")) == fingerprint(grid(VP(), 4, "time"))
     False
     """
-    rows = [f"{value:.10g}" for value in (*grid.t.tolist(), *grid.lam.tolist())]
-    return hashlib.blake2b("/".join(rows).encode(), digest_size=12).hexdigest()
+    return digest([*grid.t.tolist(), *grid.lam.tolist()])
 
 
 def dc_solver(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sciode.core.errors import InputError
 from sciode.generative.coordinates import DATA, NOISE, Coordinates
 from sciode.generative.grid import End, Grid, Spacing
-from sciode.generative.plan import singlestep
+from sciode.generative.plan import Plan, singlestep
 from sciode.generative.presets.common import adams_sampler, check_order, grid_for, rule_of
 from sciode.generative.presets.singlestep import METHODS, fast
 from sciode.generative.sampler import Sampler
@@ -146,8 +146,7 @@ def _made(
         raise InputError("noise goes with multistep=True; singlestep samplers with noise: presets.seeds")
     outer, tableaus = fast(schedule, order, steps, spacing, begin, end, form)
 
-    def inverse(way: Grid) -> object:
+    def inverse(way: Grid) -> Plan:
         return singlestep(way, NOISE, tableaus[::-1])
 
-    method = RungeKutta(METHODS[order])
-    return Sampler(name, singlestep(outer, coordinates, tableaus), method, inverse)  # type: ignore[arg-type]
+    return Sampler(name, singlestep(outer, coordinates, tableaus), RungeKutta(METHODS[order]), inverse)

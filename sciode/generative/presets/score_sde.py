@@ -14,7 +14,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.names import lookup
 from sciode.generative.coordinates import NOISE
-from sciode.generative.grid import End, Grid, Spacing
+from sciode.generative.grid import End, Grid, Spacing, check_lam
 from sciode.generative.plan import Writer
 from sciode.generative.presets.common import grid_for
 from sciode.generative.sampler import Sampler
@@ -74,8 +74,7 @@ def predictor_corrector(
     if not makes and step is None:
         raise InputError("neither a predictor nor a corrector: nothing would be done")
     where = grid_for(schedule, steps, spacing, begin, end)
-    if not math.isfinite(where.lam[0]):
-        raise InputError("predictor-corrector sampling starts where there is some signal: begin a little later")
+    check_lam(where.lam[0], "the start of predictor-corrector sampling")
     writer = Writer(where, NOISE)
     for index in range(where.steps):
         ratio = (where.alpha[index] / where.alpha[index + 1]).item()

@@ -8,7 +8,6 @@ Symbols: ``L``, ``S``, ``B`` integrals of the statistics, ``X_j`` states, ``F_j`
 :mod:`sciode.generative.statistics`.
 """
 
-import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -16,9 +15,8 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
-from sciode.core.errors import InputError
 from sciode.generative.coordinates import DATA
-from sciode.generative.grid import End, Grid, Spacing
+from sciode.generative.grid import End, Grid, Spacing, check_lam
 from sciode.generative.plan import Plan, Writer, lowered
 from sciode.generative.presets.common import check_order, grid_for
 from sciode.generative.sampler import Sampler
@@ -66,8 +64,7 @@ def dpm_solver_v3(
     check_order(order, (1, 2, 3), "dpm_solver_v3")
     where = grid_for(schedule, steps, spacing, begin, end)
     statistics.check(schedule, where.lam[torch.isfinite(where.lam)])
-    if not math.isfinite(where.lam[0]):
-        raise InputError("DPM-Solver-v3 starts where lam is finite: begin a little later")
+    check_lam(where.lam[0], "the start of DPM-Solver-v3")
     plan = _Writer(where, statistics).plan(lowered(order, where, final), corrector)
     return Sampler(f"DPM-Solver-v3({order})", plan)
 

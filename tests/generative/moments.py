@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sciode.generative import Sampler
+from sciode.generative import Sampler, Schedule
 from sciode.solve.recurrence import Row
 
 
@@ -35,6 +35,33 @@ def moments(sampler: Sampler, mean: float, variance: float, start: tuple[float, 
         centre, covariance = update @ centre, update @ covariance @ update.T
         covariance[0, 0] += row.noise**2
     return centre[0].item(), covariance[0, 0].item()
+
+
+def marginal(schedule: Schedule, variance: float, t: Tensor) -> float:
+    """Return the variance at time t of data with ``variance``."""
+    return (schedule.alpha(t) ** 2 * variance + schedule.sigma(t) ** 2).item()
+
+
+def truth(sampler: Sampler, mean: float, variance: float, start: float, eta: float) -> tuple[float, float]:
+    """Return mean and variance of the reverse equation at the end of a sampler's grid, in closed form.
+
+    The mean begins at ``start``, the variance at the marginal's. With v the marginal's variance, x - alpha m
+    decays as sqrt(v'/v) without noise and as (v'/v)^{(1 + eta)/2} (alpha / alpha')^eta with it: the score is
+    -(x - alpha m)/v, and d log v = 2 d log alpha - 2 sigma^2 d lam / v.
+    """
+    schedule, ends = sampler.schedule, (sampler.grid.t[0], sampler.grid.t[-1])
+    a0, a1 = (schedule.alpha(t).item() for t in ends)
+    v0, v1 = (marginal(schedule, variance, t) for t in ends)
+    decay = (v1 / v0) ** ((1 + eta) / 2) * (a0 / a1) ** eta
+    return a1 * mean + decay * (start - a0 * mean), v1
+
+
+def gaps(sampler: Sampler, mean: float, variance: float, start: float, eta: float) -> tuple[float, float]:
+    """Return the errors of mean and variance; the mean begins at ``start``, the variance at the marginal's."""
+    begin = marginal(sampler.schedule, variance, sampler.grid.t[0])
+    got = moments(sampler, mean, variance, (start, begin))
+    want = truth(sampler, mean, variance, start, eta)
+    return abs(got[0] - want[0]), abs(got[1] - want[1])
 
 
 def _slope(sampler: Sampler, t: Tensor, mean: float, variance: float) -> tuple[float, float]:

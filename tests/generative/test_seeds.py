@@ -11,7 +11,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.generative import VP, Cosine, Sampler, presets
 from tests.generative.laws import Mixture, mixture
-from tests.generative.moments import moments
+from tests.generative.moments import gaps
 
 SCHEDULE = VP()
 MEAN, VARIANCE = 0.7, 0.3
@@ -110,26 +110,18 @@ def test_noise_that_vanishes_leaves_dpm_solver(order: int, prediction: str) -> N
     assert far / near == pytest.approx(10.0, rel=0.02)
 
 
-def gaps(order: int, count: int, eta: float, form: str | None, start: float) -> tuple[float, float]:
-    """Return the errors of mean and variance after ``count`` whole steps; the variance starts on the
-    marginal's."""
+def errors(order: int, count: int, eta: float, form: str | None = None) -> tuple[float, float]:
+    """Return the errors of mean and variance after ``count`` whole steps."""
     rest = 2 if order == 3 else 0  # of evaluations: a last step of second order
     sampler = presets.seeds(SCHEDULE, order, count * order + rest, "lam", 0.3, 1e-2, form=form, eta=eta)
-    begin, end = sampler.grid.t[0], sampler.grid.t[-1]
-    got = moments(sampler, MEAN, VARIANCE, (start, marginal(begin)))
-    mean, variance = (abs(a - b) for a, b in zip(got, truth(start, eta, begin, end), strict=True))
-    return mean, variance
-
-
-def marginal(t: Tensor) -> float:
-    return (SCHEDULE.alpha(t) ** 2 * VARIANCE + SCHEDULE.sigma(t) ** 2).item()
+    return gaps(sampler, MEAN, VARIANCE, 3.0, eta)
 
 
 @pytest.mark.parametrize("form", ["midpoint", "taylor"])
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 @pytest.mark.parametrize(("order", "of_mean", "of_variance"), [(1, 1, 1), (2, 2, 2), (3, 3, 2)])
 def test_weak_order(order: int, of_mean: int, of_variance: int, eta: float, form: str) -> None:
-    coarse, fine = (gaps(order, count, eta, form, 3.0) for count in (80, 320))
+    coarse, fine = (errors(order, count, eta, form) for count in (80, 320))
     if eta == 1.0:  # E[x0 | x] then keeps its mean, and is all that the means of the states are made of
         assert max(coarse[0], fine[0]) < 1e-13
     else:
@@ -139,19 +131,8 @@ def test_weak_order(order: int, of_mean: int, of_variance: int, eta: float, form
 
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 def test_each_order_is_more_exact_at_equal_evaluations(eta: float) -> None:
-    first, second, third = (gaps(order, 120 // order, eta, None, 3.0)[1] for order in (1, 2, 3))
+    first, second, third = (errors(order, 120 // order, eta)[1] for order in (1, 2, 3))
     assert third < 0.3 * second < 0.03 * first
-
-
-def truth(start: float, eta: float, begin: Tensor, end: Tensor) -> tuple[float, float]:
-    """Mean and variance of the reverse equation, in closed form.
-
-    With v the marginal's variance, x - alpha m decays as sqrt(v'/v) without noise and as (v'/v)^{(1 + eta)/2}
-    (alpha / alpha')^eta with it: a score of -(x - alpha m)/v and d log v = 2 d log alpha - 2 sigma^2 d lam / v.
-    """
-    a0, a1, v0, v1 = *(SCHEDULE.alpha(t).item() for t in (begin, end)), marginal(begin), marginal(end)
-    decay = (v1 / v0) ** ((1 + eta) / 2) * (a0 / a1) ** eta
-    return a1 * MEAN + decay * (start - a0 * MEAN), v1
 
 
 def coarser(sampler: Sampler, fine: Sampler, z: list[Tensor], parts: int) -> list[Tensor]:

@@ -1,21 +1,31 @@
-"""Building blocks of networks on regular grids: residual blocks, conditioning on time, a U-Net.
+"""Building blocks of networks on regular grids: residual blocks, conditioning on time, a U-Net, Swin blocks.
 
 Nothing here knows about data or physical units; :mod:`sciode.surrogate` puts those around.
 """
 
 from sciode.nn.blocks import Downsample, ResidualBlock, SelfAttention, Upsample, convolution, group_norm
 from sciode.nn.conditioning import FiLM, TimeFeatures
+from sciode.nn.patches import ConvNeXtBlock, PatchEmbedding, PatchMerging, PatchRecovery, PatchUnmerging
+from sciode.nn.swin import LeadTimeNorm, SwinBlock, WindowAttention
 from sciode.nn.tensors import load_tensors, module_tensors
 from sciode.nn.unet import UNetBody
 
 __all__ = [
+    "ConvNeXtBlock",
     "Downsample",
     "FiLM",
+    "LeadTimeNorm",
+    "PatchEmbedding",
+    "PatchMerging",
+    "PatchRecovery",
+    "PatchUnmerging",
     "ResidualBlock",
     "SelfAttention",
+    "SwinBlock",
     "TimeFeatures",
     "UNetBody",
     "Upsample",
+    "WindowAttention",
     "convolution",
     "group_norm",
     "load_tensors",

@@ -3,6 +3,8 @@
 from sciode.surrogate.base import Constraint, Persistence, Surrogate
 from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.poseidon import Poseidon
+from sciode.surrogate.published import load_published
 from sciode.surrogate.rollout import rollout
 from sciode.surrogate.stepper import stepper
 from sciode.surrogate.table import build, load_surrogate, surrogates
@@ -13,9 +15,11 @@ __all__ = [
     "Constraint",
     "Emulator",
     "Persistence",
+    "Poseidon",
     "Surrogate",
     "UNet",
     "build",
+    "load_published",
     "load_surrogate",
     "rollout",
     "stepper",

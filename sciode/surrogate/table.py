@@ -14,11 +14,13 @@ from sciode.nn import load_tensors
 from sciode.surrogate.base import Persistence, Surrogate
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.unet import UNet
 
 surrogates: dict[str, type[Emulator] | type[Persistence]] = {
     "fno": FNO,
     "persistence": Persistence,
+    "poseidon": Poseidon,
     "unet": UNet,
 }
 _WEIGHTS = "model."

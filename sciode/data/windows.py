@@ -33,6 +33,9 @@ class Windows(Dataset[dict[str, Tensor]]):
         Steps between the states of a window.
     leads
         Several leads instead of one, for training conditioned on ``dt``: windows of the first, then of the next.
+        0 is a state beside itself.
+    starts
+        At most so many starts a trajectory, from its first state on; None for all.
 
     Examples
     --------
@@ -54,18 +57,22 @@ class Windows(Dataset[dict[str, Tensor]]):
         stride: int = 1,
         lead: int = 1,
         leads: Sequence[int] | None = None,
+        starts: int | None = None,
     ) -> None:
         self.data, self.ids = data, np.asarray(ids, dtype=np.int64)
         self.length, self.stride = length, stride
         self.leads = (lead,) if leads is None else tuple(int(k) for k in leads)
-        if min(length, stride, *self.leads, 1) < 1 or not self.leads:
+        if min(length, stride) < 1 or min(self.leads, default=-1) < (0 if leads is not None else 1):
             raise InputError(f"length, stride and lead must be positive: {length}, {stride}, {self.leads}")
+        if starts is not None and starts < 1:
+            raise InputError(f"starts takes a number from 1 up, or None for all, found {starts}")
         if self.ids.ndim != 1 or self.ids.size == 0 or self.ids.min() < 0 or self.ids.max() >= len(data):
             raise InputError(
                 f"ids must name at least one of {len(data)} trajectories, found {self.ids.tolist()[:10]}"
             )
         steps = data.shape[1]
-        self.starts = tuple(len(range(0, steps - self._span(k) + 1, stride)) for k in self.leads)
+        counts = (len(range(0, steps - self._span(k) + 1, stride)) for k in self.leads)
+        self.starts = tuple(count if starts is None else min(count, starts) for count in counts)
         if 0 in self.starts:
             lead = self.leads[self.starts.index(0)]
             raise InputError(
@@ -93,5 +100,6 @@ class Windows(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
         trajectory, start, lead = self.locate(int(item))
-        u = self.data[trajectory, start : start + self._span(lead) : lead]
+        u = self.data[trajectory, start : start + self._span(lead) : max(lead, 1)]
+        u = u if lead else u.expand(self.length, *u.shape[1:])
         return {"u": u, "dt": torch.tensor(lead * self.dt, dtype=torch.float32)}

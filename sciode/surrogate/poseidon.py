@@ -101,6 +101,17 @@ class Poseidon(Emulator):
         out = self.network(v, tau / self.horizon)
         return v + out if self.output == "residual" else out
 
+    def rate_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the weights that fine-tuning gives learning rates of their own: "ends" and "norms"."""
+        named = dict(self.network.named_parameters())
+        ends = {name for name in named if name.startswith(ENDS)}
+        norms = {name for name in named if name.endswith((".slope", ".offset"))} - ends
+        return {"ends": [named[n] for n in sorted(ends)], "norms": [named[n] for n in sorted(norms)]}
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Return the matrices that weight decay spares: those of the norms."""
+        return [p for name, p in self.network.named_parameters() if name.endswith((".slope", ".offset"))]
+
     @classmethod
     def for_data(cls, data: Sized, **config: Any) -> Self:
         """Build a model for the channels of ``data``, of size "nano" unless told otherwise."""

@@ -1,10 +1,10 @@
 """Training of surrogates and of generative models: one call, one process or many, killed and resumed at will."""
 
-from sciode.train.config import FitConfig
+from sciode.train.config import FitConfig, all_to_all
 from sciode.train.denoise import Denoises, DenoisingTask
 from sciode.train.errors import DivergedError
 from sciode.train.fit import History, fit
-from sciode.train.objective import Loss, relative_l2
+from sciode.train.objective import Loss, RelativeL1, relative_l2
 from sciode.train.task import Task
 from sciode.train.trainable import Trainable
 
@@ -15,8 +15,10 @@ __all__ = [
     "FitConfig",
     "History",
     "Loss",
+    "RelativeL1",
     "Task",
     "Trainable",
+    "all_to_all",
     "fit",
     "relative_l2",
 ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from sciode.core.errors import InputError
@@ -31,7 +31,14 @@ class FitConfig:
     pushforward : bool
         Take loss and gradient from the last of them alone (Brandstetter et al., arXiv:2202.03376).
     leads : tuple of int
-        Lead times, in steps of the data; several mix in a batch. The smallest is the reference.
+        Lead times, in steps of the data; several mix in a batch. The smallest above 0 is the reference; 0, a
+        state that is its own target, teaches the identity. :func:`sciode.train.all_to_all` gives all of them.
+    starts : int, optional
+        At most so many starts of windows in a trajectory, from the first state on; None for all.
+    stride : int
+        States from one start to the next.
+    rates : dict
+        Factors of the learning rate by group of weights, for models with ``rate_groups()``; 1 for the others.
     clip : float
         Largest norm of the gradient; 0 for no limit.
     ema : float
@@ -63,6 +70,9 @@ class FitConfig:
     unroll: int = 1
     pushforward: bool = False
     leads: tuple[int, ...] = (1,)
+    starts: int | None = None
+    stride: int = 1
+    rates: Mapping[str, float] = field(default_factory=dict)
     clip: float = 1.0
     ema: float = 0.999
     precision: str = "no"
@@ -86,6 +96,8 @@ class FitConfig:
             _check_count(name, getattr(self, name))
         for name, low, high in _RANGES:
             _check_range(name, getattr(self, name), low, high)
+        for name, factor in self.rates.items():
+            _check_range(f"rates[{name!r}]", factor, 0.0, math.inf)
         if self.learning_rate == 0:
             raise InputError("learning_rate must be above 0")
         lookup(self.precision, PRECISIONS, "precision")
@@ -104,14 +116,19 @@ class FitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able values."""
-        return {**asdict(self), "leads": list(self.leads)}
+        return {**asdict(self), "leads": list(self.leads), "rates": dict(self.rates)}
+
+    @property
+    def reference(self) -> int:
+        """The lead time that counts as one."""
+        return min(lead for lead in self.leads if lead)
 
 
 _COUNTS = (
-    "epochs", "steps", "batch", "unroll", "patience", "validate_every", "checkpoint_every",
+    "starts", "stride", "epochs", "steps", "batch", "unroll", "patience", "validate_every", "checkpoint_every",
     "checkpoint_steps", "windows_per_epoch",
 )  # fmt: skip
-_OPTIONAL = {"epochs", "steps", "patience", "checkpoint_steps", "windows_per_epoch"}
+_OPTIONAL = {"starts", "epochs", "steps", "patience", "checkpoint_steps", "windows_per_epoch"}
 _RANGES = (
     ("learning_rate", 0.0, math.inf), ("weight_decay", 0.0, math.inf), ("warmup", 0.0, 1.0),
     ("clip", 0.0, math.inf), ("ema", 0.0, 1.0), ("workers", 0, math.inf), ("memory", 0.0, math.inf),
@@ -120,11 +137,28 @@ _RANGES = (
 
 def _leads(leads: Any) -> tuple[int, ...]:
     values = (leads,) if isinstance(leads, int) else tuple(leads)
-    if not values or any(type(lead) is not int or lead < 1 for lead in values):
-        raise InputError(f"leads takes whole numbers of data steps from 1 up, got {leads!r}")
+    if not any(values) or any(type(lead) is not int or lead < 0 for lead in values):
+        raise InputError(f"leads takes whole numbers of data steps from 0 up, one above 0, got {leads!r}")
     if len(set(values)) != len(values):
         raise InputError(f"leads holds a value twice: {values}")
     return values
+
+
+def all_to_all(times: int, stride: int = 1, identity: bool = True) -> tuple[int, ...]:
+    """Return the leads that pair every state with every later one, and with itself.
+
+    For trajectories of ``times`` states, of which every ``stride``-th is used: give ``stride`` to ``fit`` too.
+    Such pairs hold because solutions form a semigroup; they make n (n + 1) / 2 samples of n states.
+    Source: Herde et al. (arXiv:2405.19101), section 2.
+
+    >>> all_to_all(15, stride=2)
+    (0, 2, 4, 6, 8, 10, 12, 14)
+    >>> all_to_all(3, identity=False)
+    (1, 2)
+    """
+    if times < 2 or stride < 1 or stride >= times:
+        raise InputError(f"all_to_all pairs at least two states, got times={times}, stride={stride}")
+    return tuple(range(0 if identity else stride, times, stride))
 
 
 def _check_count(name: str, value: Any) -> None:

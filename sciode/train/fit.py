@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from sciode.train.objective import Loss, Objective, relative_l2
 from sciode.train.run import Run
 from sciode.train.task import Task, TaskObjective, check_task
 from sciode.train.trainable import check_trainable
-from sciode.train.windows import Source, source
+from sciode.train.windows import Pairs, Source, source
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,11 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
         run.take_best()
         return
     config, length = run.config, run.plain.states
-    windows = _source(run, data, ids.train, length, config.leads)
+    pairs = Pairs(config.leads, config.starts, config.stride)
+    windows = _source(run, data, ids.train, length, pairs)
     validation = None
     if len(ids.validation):
-        validation = _source(run, data, ids.validation, min(length, 2), (min(config.leads),))
+        validation = _source(run, data, ids.validation, min(length, 2), _validated(pairs, config))
     if not resumed:
         run.plain.set_units(data, ids.train)
     run.train(windows, validation, quiet=quiet)
@@ -167,13 +168,20 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
 def _objective(model: nn.Module, loss: Loss, task: Task | None, config: FitConfig) -> Objective | TaskObjective:
     if task is not None:
         return TaskObjective(model, task, config.seed)
-    return Objective(model, loss, config.pushforward, unroll=config.unroll, lead=min(config.leads))
+    return Objective(model, loss, config.pushforward, unroll=config.unroll, lead=config.reference)
 
 
-def _source(run: Run, data: Any, ids: Any, length: int, leads: tuple[int, ...]) -> Source:
+def _validated(pairs: Pairs, config: FitConfig) -> Pairs:
+    """Return the windows of one step that validation looks at; where starts are few, of all leads but 0."""
+    if config.starts is None:
+        return Pairs((config.reference,))
+    return pairs._replace(leads=tuple(lead for lead in pairs.leads if lead))
+
+
+def _source(run: Run, data: Any, ids: Any, length: int, pairs: Pairs) -> Source:
     config = run.config
     device = run.accelerator.device
-    return source(data, ids, length, leads, device=device, memory=config.memory, workers=config.workers)
+    return source(data, ids, length, pairs, device=device, memory=config.memory, workers=config.workers)
 
 
 def _forget(run: Run) -> None:
@@ -200,6 +208,8 @@ def _accelerator(precision: str, device: str | None) -> Accelerator:
 
 
 def _name(function: Callable[..., Any]) -> str:
+    if is_dataclass(function):
+        return repr(function)
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 

@@ -1,6 +1,7 @@
 """What training makes small."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sciode.core.errors import InputError
 from sciode.train.units import set_units
 from sciode.train.validate import one_step_errors
 from sciode.train.windows import Batch
@@ -18,6 +20,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 # Square of the smallest norm that counts, in units of the spread: fields that decay to nothing do not rule.
 _FLOOR = 1e-4
 _TINY = 1e-12
+_NOTHING = 1e-10
 
 
 def relative_l2(prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c *n"]) -> Float[Tensor, ""]:
@@ -31,6 +34,51 @@ def relative_l2(prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c 
     size = target.square().flatten(1).mean(1)
     # The root's slope at zero is infinite; a perfect prediction must not give NaN.
     return ((error + _TINY) / (size + _FLOOR)).sqrt().mean()
+
+
+@dataclass(frozen=True)
+class RelativeL1:
+    """The mean over groups of fields of the mean absolute error over the mean absolute target.
+
+    Parameters
+    ----------
+    groups : tuple of int
+        How many channels each group has, in order, such as ``(1, 2, 1)`` for density, a velocity and pressure;
+        empty: every channel is a group of its own.
+    per_sample : bool
+        Take the ratio of each sample and their mean, in place of the ratio of the batch, as published.
+
+    References
+    ----------
+    Herde et al., *Poseidon* (arXiv:2405.19101), appendix C.
+
+    Examples
+    --------
+    >>> target = torch.ones(2, 3, 8)
+    >>> round(RelativeL1((1, 2))(1.1 * target, target).item(), 4)
+    0.1
+    """
+
+    groups: tuple[int, ...] = ()
+    per_sample: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", tuple(self.groups))
+        if any(type(size) is not int or size < 1 for size in self.groups):
+            raise InputError(f"groups are numbers of channels from 1 up, got {self.groups}")
+
+    def __call__(self, prediction: Float[Tensor, "b c *n"], target: Float[Tensor, "b c *n"]) -> Float[Tensor, ""]:
+        """Return the loss."""
+        channels = target.shape[1]
+        sizes = self.groups or (1,) * channels
+        if sum(sizes) != channels:
+            raise InputError(f"groups {self.groups} hold {sum(sizes)} channels, the fields have {channels}")
+        kept = 1 if self.per_sample else 0
+        error, size = (
+            torch.stack([part.abs().flatten(kept).mean(kept) for part in fields.split(sizes, dim=1)])
+            for fields in (prediction - target, target)
+        )
+        return (error / (size + _NOTHING)).mean()
 
 
 class Objective(nn.Module):

@@ -1,12 +1,14 @@
 """How many steps a training takes, and which weights decay."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import nn
 
 from sciode.core.errors import InputError
+from sciode.core.names import check_keys
 from sciode.train.config import FitConfig
 
 
@@ -47,11 +49,22 @@ class Plan:
         return min(self.per_epoch, self.steps - epoch * self.per_epoch)
 
 
-def weight_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return optimizer groups in which matrices and kernels decay, biases and scales do not."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+def weight_groups(
+    model: nn.Module, decay: float, rates: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Return optimizer groups: matrices and kernels decay, biases and scales do not; ``rate`` is a factor.
+
+    The model's ``rate_groups()`` names the groups that ``rates`` may give a factor of the learning rate.
+    """
+    named: dict[str, list[nn.Parameter]] = getattr(model, "rate_groups", dict)()
+    check_keys(rates or {}, list(named), "group of weights with a learning rate of its own")
+    plain = set(getattr(model, "undecayed", list)())
+    factor = {p: rates[name] for name, group in named.items() if rates and name in rates for p in group}
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            key = decay if p.ndim > 1 and p not in plain else 0.0, factor.get(p, 1.0)
+            found.setdefault(key, []).append(p)
+    # decaying groups first, so that the numbering of weights does not depend on which comes first in the model
+    order = sorted(found, key=lambda key: (key[0] == 0.0, key[1]))
+    return [{"params": found[key], "weight_decay": key[0], "rate": key[1]} for key in order]

@@ -46,7 +46,8 @@ class Run:
         self.config, self.accelerator, self.card, self.folder = config, accelerator, dict(card), folder
         self.model: Any = objective.model
         self.plain = objective  # what prepare may wrap
-        optimizer = torch.optim.AdamW(weight_groups(self.model, config.weight_decay), lr=config.learning_rate)
+        groups = weight_groups(self.model, config.weight_decay, config.rates)
+        optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
         self.average = Average(self.model.parameters(), config.ema)
         self.at = Progress()
@@ -89,7 +90,8 @@ class Run:
         seed, step = self.config.seed, self.at.step
         torch.manual_seed(derive_seed(seed, "step", step, self.accelerator.process_index))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, plan.steps, self.config.learning_rate, self.config.warmup)
+            peak = self.config.learning_rate * group["rate"]
+            group["lr"] = learning_rate(step, plan.steps, peak, self.config.warmup)
         loss = self.objective(*batch)
         self.accelerator.backward(loss)
         bad = ~torch.isfinite(loss.detach())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import DataLoader
 
 from sciode.core.errors import InputError
 from sciode.core.random import generator
@@ -19,6 +19,14 @@ class Batch(NamedTuple):
 
     u: Tensor
     dt: Tensor
+
+
+class Pairs(NamedTuple):
+    """Which states of a trajectory make a window."""
+
+    leads: tuple[int, ...] = (1,)
+    starts: int | None = None  # at most so many a trajectory, from the first on
+    stride: int = 1  # states from one start to the next
 
 
 class Source(Protocol):
@@ -36,9 +44,7 @@ class Source(Protocol):
 class Held:
     """All trajectories in one tensor on the device; a batch is one gather."""
 
-    def __init__(
-        self, data: Any, ids: np.ndarray, length: int, leads: Sequence[int], device: torch.device
-    ) -> None:
+    def __init__(self, data: Any, ids: np.ndarray, length: int, pairs: Pairs, device: torch.device) -> None:
         times = data.shape[1]
         states = torch.empty(len(ids), *data.shape[1:])
         for row, index in enumerate(ids):
@@ -46,8 +52,8 @@ class Held:
         self.states = states.flatten(0, 1).to(device)
         # Window k starts at row first[k] of the states and takes length rows, lead[k] apart.
         first, lead = [], []
-        for gap in leads:
-            starts = torch.arange(times - (length - 1) * gap)
+        for gap in pairs.leads:
+            starts = torch.arange(0, times - (length - 1) * gap, pairs.stride)[: pairs.starts]
             first.append((torch.arange(len(ids))[:, None] * times + starts).flatten())
             lead.append(torch.full_like(first[-1], gap))
         self.first, self.lead = torch.cat(first).to(device), torch.cat(lead).to(device)
@@ -70,9 +76,9 @@ class Streamed:
     """Windows read from the file as they are needed; memory holds a few batches."""
 
     def __init__(
-        self, data: Any, ids: np.ndarray, length: int, leads: Sequence[int], device: torch.device, workers: int
+        self, data: Any, ids: np.ndarray, length: int, pairs: Pairs, device: torch.device, workers: int
     ) -> None:
-        self.windows: ConcatDataset = ConcatDataset([Windows(data, ids, length, 1, lead) for lead in leads])
+        self.windows = Windows(data, ids, length, pairs.stride, leads=pairs.leads, starts=pairs.starts)
         self.device, self.workers = device, workers
 
     def __len__(self) -> int:
@@ -97,27 +103,28 @@ def source(
     data: Any,
     ids: np.ndarray,
     length: int,
-    leads: Sequence[int],
+    pairs: Pairs,
     *,
     device: torch.device,
     memory: float,
     workers: int,
 ) -> Source:
-    """Return the windows of ``length`` states of the trajectories ``ids``, for every lead time.
+    """Return the windows of ``length`` states of the trajectories ``ids``, for every lead time and start.
 
     ``memory`` (MiB) decides whether they are held or streamed; their numbering is the same.
     """
-    needed = (length - 1) * max(leads) + 1
+    needed = (length - 1) * max(pairs.leads) + 1
     if needed > data.shape[1]:
         raise InputError(
-            f"leads up to {max(leads)} and unroll={length - 1} need {needed} times; the data have {data.shape[1]}"
+            f"leads up to {max(pairs.leads)} and unroll={length - 1} need {needed} times; "
+            f"the data have {data.shape[1]}"
         )
     if len(ids) == 0:
         raise InputError("there are no trajectories to take windows from: the split is empty")
     size = 4 * len(ids) * math.prod(data.shape[1:])
     if size <= memory * 2**20:
-        return Held(data, ids, length, leads, device)
-    return Streamed(data, ids, length, leads, device, workers)
+        return Held(data, ids, length, pairs, device)
+    return Streamed(data, ids, length, pairs, device, workers)
 
 
 def epoch_order(count: int, seed: int, epoch: int, limit: int | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from sciode.surrogate import Emulator, Persistence, build, load_surrogate
 from sciode.train import DivergedError, fit
 from sciode.train.run import Run
 from sciode.train.validate import one_step_errors
-from sciode.train.windows import Held
+from sciode.train.windows import Held, Pairs
 from tests.train.waves import wave_file
 
 TINY = {"fno": {"modes": 6, "width": 12, "layers": 2}, "unet": {"width": 8, "depth": 2}}
@@ -53,7 +53,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_error(model: Any, data: Trajectories, ids: Any) -> float:
-    windows = Held(data, ids, 2, (1,), torch.device("cpu"))
+    windows = Held(data, ids, 2, Pairs(), torch.device("cpu"))
     total, count = one_step_errors(model, windows.batches([torch.arange(len(windows))])).tolist()
     return total / count
 

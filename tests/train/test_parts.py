@@ -17,7 +17,7 @@ from sciode.train.schedule import learning_rate
 from sciode.train.trainable import check_trainable
 from sciode.train.units import set_units
 from sciode.train.validate import one_step_errors
-from sciode.train.windows import Batch, Held, Streamed, epoch_order, evenly, shares, source
+from sciode.train.windows import Batch, Held, Pairs, Streamed, epoch_order, evenly, shares, source
 from tests.train.waves import wave_file
 
 
@@ -55,7 +55,10 @@ def plain_loss(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         ({"ema": 1.0}, "below 1"),
         ({"warmup": -0.1}, "from 0"),
         ({"leads": ()}, "whole numbers of data steps"),
-        ({"leads": (1, 0)}, "from 1 up"),
+        ({"leads": (1, -1)}, "from 0 up"),
+        ({"leads": (0,)}, "one above 0"),
+        ({"starts": 0}, "from 1 up"),
+        ({"rates": {"ends": -1.0}}, "rates"),
         ({"leads": (2, 2)}, "twice"),
         ({"pushforward": True}, "unroll of at least 2"),
         ({"precision": "bf61"}, "did you mean 'bf16'"),
@@ -219,9 +222,13 @@ def test_processes_share_every_batch() -> None:
 def test_held_and_streamed_windows_are_the_same(tmp_path, workers: int) -> None:
     data, device = wave_file(tmp_path, 5, 9, 16), torch.device("cpu")
     ids = [4, 1, 2]
-    held = Held(data, ids, 3, (1, 3), device)
-    streamed = Streamed(data, ids, 3, (1, 3), device, workers)
+    held = Held(data, ids, 3, Pairs((1, 3)), device)
+    streamed = Streamed(data, ids, 3, Pairs((1, 3)), device, workers)
     assert len(held) == len(streamed) == 3 * (7 + 3)
+    check_the_same(held, streamed)
+
+
+def check_the_same(held: Held, streamed: Streamed) -> None:
     order = epoch_order(len(held), 0, 0).split(7)
     for a, b in zip(held.batches(order), streamed.batches(order), strict=True):
         assert torch.equal(a.u, b.u)
@@ -232,12 +239,12 @@ def test_memory_decides_and_bad_windows_are_refused(tmp_path) -> None:
     data = wave_file(tmp_path, 5, 9, 16)
     size = 4 * 2 * 9 * 16 / 2**20
     rest = {"device": torch.device("cpu"), "workers": 0}
-    assert isinstance(source(data, [0, 1], 2, (1,), memory=size, **rest), Held)
-    assert isinstance(source(data, [0, 1], 2, (1,), memory=0.99 * size, **rest), Streamed)
+    assert isinstance(source(data, [0, 1], 2, Pairs(), memory=size, **rest), Held)
+    assert isinstance(source(data, [0, 1], 2, Pairs(), memory=0.99 * size, **rest), Streamed)
     with pytest.raises(InputError, match="need 13 times; the data have 9"):
-        source(data, [0, 1], 4, (1, 4), memory=1, **rest)
+        source(data, [0, 1], 4, Pairs((1, 4)), memory=1, **rest)
     with pytest.raises(InputError, match="split is empty"):
-        source(data, [], 2, (1,), memory=1, **rest)
+        source(data, [], 2, Pairs(), memory=1, **rest)
 
 
 def test_units_come_from_the_training_ids(tmp_path) -> None:

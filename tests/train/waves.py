@@ -25,6 +25,35 @@ def waves(count: int, steps: int, points: int, seed: int = 0) -> Tensor:
     return u[:, :, None]
 
 
+def waves_2d(count: int, steps: int, points: int, velocity: tuple[float, float], seed: int = 0) -> Tensor:
+    """Return "b t 1 n n": random fields of four modes an axis that travel at ``velocity`` and decay, exactly."""
+    source = torch.Generator().manual_seed(seed)
+    k = torch.fft.fftfreq(points, 1 / points)
+    kx, ky = k[:, None], k[None]
+    low = (kx.abs() <= 4) & (ky.abs() <= 4) & (kx**2 + ky**2 > 0)
+    start = torch.fft.fft2(torch.randn(count, points, points, generator=source)) * low / (1.0 + kx**2 + ky**2)
+    start = start / torch.fft.ifft2(start).real.std((1, 2))[:, None, None]
+    t = DT * torch.arange(steps)[:, None, None]
+    rate = -2j * torch.pi * (velocity[0] * kx + velocity[1] * ky) - VISCOSITY * (2 * torch.pi) ** 2 * (
+        kx**2 + ky**2
+    )
+    return torch.fft.ifft2(start[:, None] * torch.exp(rate * t)).real[:, :, None]
+
+
+def file_2d(folder: Path, name: str, u: Tensor) -> Trajectories:
+    """Write "b t c n n" to an HDF5 file in ``folder`` and open it."""
+    points = np.arange(u.shape[-1]) / u.shape[-1]
+    path = write_trajectories(
+        folder / f"{name}.hdf5",
+        source=[u],
+        shape=tuple(u.shape),
+        fields=[f"u{i}" for i in range(u.shape[2])] if u.shape[2] > 1 else ["u"],
+        times=DT * np.arange(u.shape[1]),
+        grid=[points, points],
+    )
+    return open_trajectories(path)
+
+
 def wave_file(folder: Path, count: int = 20, steps: int = 11, points: int = 32) -> Trajectories:
     """Write waves to an HDF5 file in ``folder`` and open it."""
     path = folder / f"waves-{count}-{steps}-{points}.hdf5"

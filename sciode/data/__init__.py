@@ -3,6 +3,7 @@
 from sciode.data.convert import convert
 from sciode.data.coordinates import LayoutWarning
 from sciode.data.duplicates import Run, duplicates
+from sciode.data.families import Families, subset
 from sciode.data.inspect import Description, inspect
 from sciode.data.normalise import Channelwise
 from sciode.data.space import decimate, resample
@@ -15,6 +16,7 @@ from sciode.data.write import write_trajectories
 __all__ = [
     "Channelwise",
     "Description",
+    "Families",
     "LayoutWarning",
     "Problem",
     "Run",
@@ -28,6 +30,7 @@ __all__ = [
     "open_trajectories",
     "resample",
     "split",
+    "subset",
     "validate",
     "write_trajectories",
 ]

@@ -15,7 +15,7 @@ from torch import nn
 
 import sciode
 from sciode.core.errors import InputError
-from sciode.data import Split
+from sciode.data import Families, Split
 from sciode.data import split as split_ids
 from sciode.train.config import FitConfig
 from sciode.train.objective import Loss, Objective, relative_l2
@@ -79,7 +79,7 @@ def fit(
         Or what :class:`Task` says. Changed in place; its normaliser and reference lead are fitted on the
         training ids only.
     data : Trajectories
-        From :func:`sciode.data.open_trajectories`.
+        From :func:`sciode.data.open_trajectories`, or :class:`sciode.data.Families` of them.
     split : Split, optional
         Default ``sciode.data.split(data)``. With no validation ids the training loss chooses the best.
     directory : path, optional
@@ -128,7 +128,7 @@ def fit(
         check_trainable(model)
     else:
         check_task(model, settings)
-    ids = split_ids(data) if split is None else split
+    ids = (data.split() if isinstance(data, Families) else split_ids(data)) if split is None else split
     if settings.patience is not None and len(ids.validation) == 0:
         raise InputError("patience needs validation ids; this split has none")
     accelerator = _accelerator(settings.precision, device)

@@ -4,22 +4,31 @@ from sciode.pde import exact, initial
 from sciode.pde.advection import advection
 from sciode.pde.burgers import burgers
 from sciode.pde.equations import EQUATIONS, Equation
+from sciode.pde.euler import euler, euler_step
+from sciode.pde.exact_riemann import dam_break, exact_riemann
 from sciode.pde.kdv import kdv
 from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes, velocity
 from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
+from sciode.pde.shallow_water import shallow_water, shallow_water_step
 
 __all__ = [
     "EQUATIONS",
     "Equation",
     "advection",
     "burgers",
+    "dam_break",
+    "euler",
+    "euler_step",
     "exact",
+    "exact_riemann",
     "fisher_kpp",
     "fitzhugh_nagumo",
     "initial",
     "kdv",
     "kuramoto_sivashinsky",
     "navier_stokes",
+    "shallow_water",
+    "shallow_water_step",
     "velocity",
 ]

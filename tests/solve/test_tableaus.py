@@ -85,3 +85,17 @@ def test_malformed_tableau_is_refused() -> None:
     with pytest.raises(ValueError, match="rows of length"):
         classical([0, 1], [[], []], [1, 0], order=1)
     assert math.isfinite(number(tableaus.KROGSTAD4.update[0]))
+
+
+def test_ssprk3_is_a_mean_of_euler_steps() -> None:
+    """In Shu and Osher's form no stage weighs an Euler step below zero: what one keeps, the method keeps."""
+    y, h = torch.tensor([[0.4, -1.1]], dtype=torch.float64), 0.3
+
+    def euler_step(y: torch.Tensor) -> torch.Tensor:
+        return y + h * torch.sin(3 * y)
+
+    half = 0.75 * y + 0.25 * euler_step(euler_step(y))
+    want = y / 3 + 2 / 3 * euler_step(half)
+    term = Term(lambda s, y: torch.sin(3 * y))
+    got = solve(term, y, [0.0, h], solver=RungeKutta(tableaus.SSPRK3), dt=h).y[:, 1]
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-15)

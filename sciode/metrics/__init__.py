@@ -3,6 +3,7 @@
 from sciode.metrics.accumulator import PDEBenchMetrics
 from sciode.metrics.conservation import Drift, conservation_drift
 from sciode.metrics.correlation import correlation, correlation_time, crossing_time
+from sciode.metrics.efficiency import accuracy_gain, efficiency_gain
 from sciode.metrics.fields import nrmse, relative_l1, relative_l2, rmse, vrmse
 from sciode.metrics.pdebench import pdebench_metrics
 from sciode.metrics.shells import shell_wavenumbers, spectrum
@@ -11,11 +12,13 @@ from sciode.metrics.spectra import band_error, spectral_error
 __all__ = [
     "Drift",
     "PDEBenchMetrics",
+    "accuracy_gain",
     "band_error",
     "conservation_drift",
     "correlation",
     "correlation_time",
     "crossing_time",
+    "efficiency_gain",
     "nrmse",
     "pdebench_metrics",
     "relative_l1",

@@ -5,7 +5,7 @@ from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.published import load_published
-from sciode.surrogate.rollout import rollout
+from sciode.surrogate.rollout import LeadTimeWarning, rollout
 from sciode.surrogate.stepper import stepper
 from sciode.surrogate.table import build, load_surrogate, surrogates
 from sciode.surrogate.unet import UNet
@@ -14,6 +14,7 @@ __all__ = [
     "FNO",
     "Constraint",
     "Emulator",
+    "LeadTimeWarning",
     "Persistence",
     "Poseidon",
     "Surrogate",

@@ -39,6 +39,8 @@ class Emulator(nn.Module, ABC):
         Mean and spread of each channel, saved with the weights.
     reference_dt : Tensor
         Lead time that counts as one, 0-dim, in the unit of the data.
+    longest_lead : Tensor
+        Longest lead time of the training, 0-dim; 0 where that is not known.
     increment : Tensor
         ``[c]``, typical change over ``reference_dt`` in units of the spread.
     config : dict
@@ -46,6 +48,7 @@ class Emulator(nn.Module, ABC):
     """
 
     reference_dt: Tensor
+    longest_lead: Tensor
     increment: Tensor
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -57,6 +60,7 @@ class Emulator(nn.Module, ABC):
         _check_counts(config)
         self.normaliser = Channelwise(self.channels)
         self.register_buffer("reference_dt", torch.tensor(1.0))
+        self.register_buffer("longest_lead", torch.tensor(0.0))
         self.register_buffer("increment", torch.ones(self.channels))
 
     @abstractmethod

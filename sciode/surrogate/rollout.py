@@ -1,5 +1,8 @@
 """Feed a surrogate its own predictions."""
 
+import warnings
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,8 +18,9 @@ def rollout(
     dt: float | Tensor,
     *,
     constraint: Constraint | None = None,
+    jump: int = 1,
 ) -> Float[Tensor, "b t c *n"]:
-    """Predict ``steps`` states after ``u0``, each from the one before.
+    """Predict ``steps`` states after ``u0``, each from the one before, or from one further back.
 
     Gradients follow the caller's mode: inside ``torch.no_grad()`` the states go into one preallocated
     array, otherwise the result is differentiable through all steps.
@@ -33,6 +37,9 @@ def rollout(
         Time between predictions: one number, or one for each sample (``[b]``), in the unit of the data.
     constraint : Constraint, optional
         Its ``project`` is applied after each step.
+    jump : int
+        For models that know the lead time: predict up to so many states from the same one. 1 is autoregressive;
+        ``jump=steps`` is direct, every state from ``u0``; what lies between is a mixture.
 
     Returns
     -------
@@ -41,6 +48,8 @@ def rollout(
 
     Raises
     ------
+    LeadTimeWarning
+        Where the longest lead asked for is beyond those of the training.
     InputError
         For a state without channel and space axes, values that are not finite, or steps below 1.
 
@@ -50,19 +59,27 @@ def rollout(
     >>> rollout(Persistence(), torch.zeros(2, 1, 8), 5, 0.1).shape
     torch.Size([2, 5, 1, 8])
     """
-    _check(u0, steps)
+    _check(u0, steps, jump)
     lead = _lead(dt, u0)
+    _warn(model, min(jump, steps) * lead.max().item())
+    states = _states(model, u0, steps, lead, constraint, jump)
     if torch.is_grad_enabled():
-        states = []
-        for _ in range(steps):
-            u0 = _step(model, u0, lead, constraint)
-            states.append(u0)
-        return torch.stack(states, dim=1)
+        return torch.stack(list(states), dim=1)
     path = u0.new_empty(u0.shape[0], steps, *u0.shape[1:])
-    for index in range(steps):
-        u0 = _step(model, u0, lead, constraint)
-        path[:, index] = u0
+    for index, state in enumerate(states):
+        path[:, index] = state
     return path
+
+
+def _states(
+    model: Surrogate, u: Tensor, steps: int, lead: Tensor, constraint: Constraint | None, jump: int
+) -> Iterator[Tensor]:
+    for index in range(steps):
+        ahead = index % jump + 1
+        state = _step(model, u, lead if ahead == 1 else ahead * lead, constraint)
+        yield state
+        if ahead == jump:
+            u = state
 
 
 def _step(model: Surrogate, u: Tensor, lead: Tensor, constraint: Constraint | None) -> Tensor:
@@ -70,11 +87,28 @@ def _step(model: Surrogate, u: Tensor, lead: Tensor, constraint: Constraint | No
     return later if constraint is None else constraint.project(later)
 
 
-def _check(u0: Tensor, steps: int) -> None:
+class LeadTimeWarning(UserWarning):
+    """A lead time longer than any that the model was trained with."""
+
+
+def _warn(model: Surrogate, lead: float) -> None:
+    longest = getattr(model, "longest_lead", None)
+    if longest is not None and 0.0 < longest.item() * (1.0 + 1e-4) < lead:
+        warnings.warn(
+            f"{type(model).__name__} was trained with lead times up to {longest.item():g}, asked for {lead:g}: "
+            "give a smaller jump or dt",
+            LeadTimeWarning,
+            stacklevel=3,
+        )
+
+
+def _check(u0: Tensor, steps: int, jump: int) -> None:
     if u0.ndim < 3:
         raise InputError(f"u0 takes a state 'b c *n', got shape {tuple(u0.shape)}")
-    if steps < 1:
-        raise InputError(f"a rollout takes at least 1 step, got steps={steps}")
+    if steps < 1 or jump < 1:
+        raise InputError(
+            f"a rollout takes at least 1 step and jumps of at least 1, got steps={steps}, jump={jump}"
+        )
     if not bool(torch.isfinite(u0).all()):
         bad = (~torch.isfinite(u0.detach())).flatten(1).any(1).nonzero()[0].item()
         raise InputError(f"u0 holds NaN or infinity, first in sample {bad}")

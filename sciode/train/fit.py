@@ -168,7 +168,9 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
 def _objective(model: nn.Module, loss: Loss, task: Task | None, config: FitConfig) -> Objective | TaskObjective:
     if task is not None:
         return TaskObjective(model, task, config.seed)
-    return Objective(model, loss, config.pushforward, unroll=config.unroll, lead=config.reference)
+    return Objective(
+        model, loss, config.pushforward, unroll=config.unroll, lead=config.reference, longest=max(config.leads)
+    )
 
 
 def _validated(pairs: Pairs, config: FitConfig) -> Pairs:

@@ -84,16 +84,25 @@ class RelativeL1:
 class Objective(nn.Module):
     """The loss of a model along an unrolled window, as one module, so that one wrapper parallelises it."""
 
-    def __init__(self, model: nn.Module, loss: Loss, pushforward: bool, *, unroll: int = 1, lead: int = 1) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        pushforward: bool,
+        *,
+        unroll: int = 1,
+        lead: int = 1,
+        longest: int = 1,
+    ) -> None:
         super().__init__()
         # Typed Any: torch does not know what attributes a module has, and check_trainable has looked.
         self.model: Any = model
         self.loss, self.pushforward = loss, pushforward
-        self.states, self.lead = unroll + 1, lead
+        self.states, self.lead, self.longest = unroll + 1, lead, longest
 
     def set_units(self, data: Any, ids: np.ndarray) -> None:
         """Fit normaliser, reference lead and increment."""
-        set_units(self.model, data, ids, self.lead)
+        set_units(self.model, data, ids, self.lead, self.longest)
 
     def units(self) -> Mapping[str, Any]:
         """Return the model's units, JSON-able."""

@@ -15,14 +15,17 @@ _WINDOWS = 512
 _LEAST = 1e-4
 
 
-def set_units(model: Trainable, data: Any, ids: np.ndarray, lead: int) -> None:
+def set_units(model: Trainable, data: Any, ids: np.ndarray, lead: int, longest: int | None = None) -> None:
     """Fit ``normaliser``, ``reference_dt`` and ``increment`` on the trajectories ``ids``.
 
-    The reference is ``lead`` steps of the data; the increment of a channel is the root mean square of its
-    change over it, in units of its spread, over at most 512 windows evenly spread.
+    ``longest`` is kept in ``longest_lead`` where the model has it. The reference is ``lead`` steps of the data;
+    the increment of a channel is the root mean square of its change over it, in units of its spread, over at most
+    512 windows evenly spread.
     """
     model.normaliser.fit(data, ids)
     model.reference_dt.fill_(lead * float(data.dt))
+    if hasattr(model, "longest_lead"):
+        model.longest_lead.fill_((longest or lead) * float(data.dt))
     model.increment.copy_(_increment(data, ids, lead) / model.normaliser.std.double().cpu())
     model.increment.clamp_(min=_LEAST)
 

@@ -1,9 +1,11 @@
+import warnings
+
 import pytest
 import torch
 from torch import Tensor
 
 from sciode.core.errors import InputError
-from sciode.surrogate import UNet, rollout
+from sciode.surrogate import LeadTimeWarning, UNet, rollout
 
 
 def decay(u: Tensor, dt: Tensor) -> Tensor:
@@ -61,3 +63,39 @@ def test_constraint_after_each_step() -> None:
 def test_errors(u0: Tensor, steps: int, dt: float | Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         rollout(decay, u0, steps, dt)
+
+
+def test_direct_and_mixed_rollouts_ask_for_longer_leads() -> None:
+    """A model that adds the lead reaches the same states all ways; what it is asked for differs."""
+    asked: list[float] = []
+
+    def shift(u: torch.Tensor, dt: torch.Tensor) -> torch.Tensor:
+        asked.append(dt[0].item())
+        return u + dt.view(-1, 1, 1)
+
+    u0 = torch.zeros(2, 1, 4, dtype=torch.float64)
+    want = 0.5 * torch.arange(1, 8, dtype=torch.float64).view(1, 7, 1, 1).expand(2, 7, 1, 4)
+    leads = {1: [1] * 7, 3: [1, 2, 3, 1, 2, 3, 1], 7: [1, 2, 3, 4, 5, 6, 7], 20: [1, 2, 3, 4, 5, 6, 7]}
+    for jump, steps in leads.items():
+        asked.clear()
+        with torch.no_grad():
+            assert torch.allclose(rollout(shift, u0, 7, 0.5, jump=jump), want)
+        assert asked == [0.5 * k for k in steps]
+        assert torch.allclose(rollout(shift, u0, 7, 0.5, jump=jump), want)
+    with pytest.raises(InputError, match="jump=0"):
+        rollout(shift, u0, 7, 0.5, jump=0)
+
+
+def test_leads_beyond_the_training_are_warned_of_once() -> None:
+    model, u0 = UNet(1, 1, width=4, depth=1), torch.zeros(2, 1, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rollout(model, u0, 3, 9.0)  # nothing is known of its training
+        model.longest_lead.fill_(0.5)
+        rollout(model, u0, 6, 0.25, jump=2)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            rollout(model, u0, 6, 0.25, jump=3)
+    assert len(found) == 1 and found[0].category is LeadTimeWarning
+    assert "up to 0.5, asked for 0.75" in str(found[0].message)

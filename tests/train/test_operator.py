@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sciode.data import Trajectories, split
+from sciode.data import Trajectories, split, subset
 from sciode.surrogate import Poseidon
 from sciode.train import RelativeL1, all_to_all, fit
 from tests.train.waves import file_2d, waves_2d
@@ -53,9 +53,9 @@ def test_any_lead_time_is_better_than_no_change(data: Trajectories) -> None:
 
 @pytest.mark.slow
 def test_all_pairs_teach_more_than_those_from_the_first_state(data: Trajectories) -> None:
-    """At equal steps, over three seeds: the mean error over leads, from all starts and from the first."""
-    leads = all_to_all(TIMES)
+    """From four trajectories, at equal steps, over three seeds: the sum over leads of errors on held-out ones."""
+    settings = {"leads": all_to_all(TIMES), "split": subset(split(data), 4), "steps": 800}
     for seed in range(3):
-        every = errors(trained(data, seed, leads=leads), data)
-        first = errors(trained(data, seed, leads=leads, starts=1), data)
-        assert sum(every) < 0.8 * sum(first), (seed, every, first)
+        every = errors(trained(data, seed, **settings), data)
+        first = errors(trained(data, seed, starts=1, **settings), data)
+        assert sum(every) < 0.9 * sum(first), (seed, every, first)

@@ -103,7 +103,9 @@ class WindowAttention(nn.Module):
         """Return what is added to the logits, ``[1, windows * heads, n, n]``."""
         table, index = _kept(relative_positions)(window, self.sharpness.device)
         bias = 16.0 * torch.sigmoid(self.position(table.to(self.sharpness.dtype)))
-        bias = bias[index].permute(2, 0, 1)[None].expand(windows, -1, -1, -1)
+        # heads first: what the gradient of this lookup writes then lies side by side
+        bias = bias.t().gather(1, index.flatten().expand(self.heads, -1)).view(1, self.heads, *index.shape)
+        bias = bias.expand(windows, -1, -1, -1)
         if mask is not None:
             bias = bias.masked_fill(mask[:, None], -torch.inf)
         return bias.reshape(1, windows * self.heads, *bias.shape[2:])

@@ -13,7 +13,7 @@ from typing import Any
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup, unknown
 from sciode.pde.equations import EQUATIONS, Equation
-from sciode.pde.initial import FAMILIES
+from sciode.pde.families import FAMILIES
 from sciode.solve import Term
 
 SIZES = ("smoke", "small", "pdebench")

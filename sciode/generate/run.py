@@ -21,7 +21,7 @@ from sciode.core.progress import Bar, progress
 from sciode.core.random import generator
 from sciode.data import open_trajectories, write_trajectories
 from sciode.generate.recipe import Recipe, load_recipe
-from sciode.pde.initial import FAMILIES
+from sciode.pde.families import FAMILIES
 from sciode.solve import Term, solve
 from sciode.spectral import Grid
 

@@ -1,11 +1,13 @@
 """Equations as Terms: each about a page, each solved by :func:`sciode.solve.solve` like everything else."""
 
-from sciode.pde import exact, initial
+from sciode.pde import exact, initial, initial_flow
 from sciode.pde.advection import advection
 from sciode.pde.burgers import burgers
 from sciode.pde.equations import EQUATIONS, Equation
 from sciode.pde.euler import euler, euler_step
 from sciode.pde.exact_riemann import dam_break, exact_riemann
+from sciode.pde.families import FAMILIES
+from sciode.pde.incompressible import divergence, incompressible_flow, project, tracer_flow, vorticity
 from sciode.pde.kdv import kdv
 from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes, velocity
@@ -14,21 +16,28 @@ from sciode.pde.shallow_water import shallow_water, shallow_water_step
 
 __all__ = [
     "EQUATIONS",
+    "FAMILIES",
     "Equation",
     "advection",
     "burgers",
     "dam_break",
     "euler",
     "euler_step",
+    "divergence",
     "exact",
     "exact_riemann",
     "fisher_kpp",
     "fitzhugh_nagumo",
+    "incompressible_flow",
     "initial",
+    "initial_flow",
     "kdv",
     "kuramoto_sivashinsky",
     "navier_stokes",
     "shallow_water",
     "shallow_water_step",
+    "project",
+    "tracer_flow",
     "velocity",
+    "vorticity",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sciode.pde.advection import advection
 from sciode.pde.burgers import burgers
+from sciode.pde.incompressible import incompressible_flow, tracer_flow
 from sciode.pde.kdv import kdv
 from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes
@@ -32,7 +33,9 @@ EQUATIONS: dict[str, Equation] = {
     "burgers": Equation(burgers, 1, ("u",), 1.0),
     "fisher_kpp": Equation(fisher_kpp, 1, ("u",), 1.0),
     "fitzhugh_nagumo": Equation(fitzhugh_nagumo, 2, ("activator", "inhibitor"), 2.0, cell_centred=True),
+    "incompressible_flow": Equation(incompressible_flow, 2, ("velocity_x", "velocity_y"), 1.0),
     "kdv": Equation(kdv, 1, ("u",), 32.0),
     "kuramoto_sivashinsky": Equation(kuramoto_sivashinsky, 1, ("u",), 22.0),
     "navier_stokes": Equation(navier_stokes, 2, ("vorticity",), 2 * math.pi),
+    "tracer_flow": Equation(tracer_flow, 2, ("velocity_x", "velocity_y", "tracer"), 1.0),
 }

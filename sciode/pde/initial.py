@@ -164,4 +164,4 @@ FAMILIES: dict[str, Callable[..., Tensor]] = {
     "smooth_noise": smooth_noise,
     "gaussian_vorticity": gaussian_vorticity,
 }
-"""The table by which recipes name a family."""
+"""The families of this page by name."""

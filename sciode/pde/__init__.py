@@ -2,7 +2,9 @@
 
 from sciode.pde import exact, initial, initial_flow
 from sciode.pde.advection import advection
+from sciode.pde.allen_cahn import allen_cahn, allen_cahn_energy
 from sciode.pde.burgers import burgers
+from sciode.pde.elliptic import darcy, helmholtz, poisson
 from sciode.pde.equations import EQUATIONS, Equation
 from sciode.pde.euler import euler, euler_step
 from sciode.pde.exact_riemann import dam_break, exact_riemann
@@ -13,14 +15,18 @@ from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes, velocity
 from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
 from sciode.pde.shallow_water import shallow_water, shallow_water_step
+from sciode.pde.wave import wave, wave_energy
 
 __all__ = [
     "EQUATIONS",
     "FAMILIES",
     "Equation",
     "advection",
+    "allen_cahn",
+    "allen_cahn_energy",
     "burgers",
     "dam_break",
+    "darcy",
     "divergence",
     "euler",
     "euler_step",
@@ -28,16 +34,20 @@ __all__ = [
     "exact_riemann",
     "fisher_kpp",
     "fitzhugh_nagumo",
+    "helmholtz",
     "incompressible_flow",
     "initial",
     "initial_flow",
     "kdv",
     "kuramoto_sivashinsky",
     "navier_stokes",
+    "poisson",
     "project",
     "shallow_water",
     "shallow_water_step",
     "tracer_flow",
     "velocity",
     "vorticity",
+    "wave",
+    "wave_energy",
 ]

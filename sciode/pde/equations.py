@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sciode.pde.advection import advection
+from sciode.pde.allen_cahn import allen_cahn
 from sciode.pde.burgers import burgers
 from sciode.pde.incompressible import incompressible_flow, tracer_flow
 from sciode.pde.kdv import kdv
 from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes
 from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
+from sciode.pde.wave import wave
 from sciode.solve import Term
 
 
@@ -30,6 +32,7 @@ class Equation:
 
 EQUATIONS: dict[str, Equation] = {
     "advection": Equation(advection, 1, ("u",), 1.0),
+    "allen_cahn": Equation(allen_cahn, 2, ("phase",), 1.0),
     "burgers": Equation(burgers, 1, ("u",), 1.0),
     "fisher_kpp": Equation(fisher_kpp, 1, ("u",), 1.0),
     "fitzhugh_nagumo": Equation(fitzhugh_nagumo, 2, ("activator", "inhibitor"), 2.0, cell_centred=True),
@@ -38,4 +41,5 @@ EQUATIONS: dict[str, Equation] = {
     "kuramoto_sivashinsky": Equation(kuramoto_sivashinsky, 1, ("u",), 22.0),
     "navier_stokes": Equation(navier_stokes, 2, ("vorticity",), 2 * math.pi),
     "tracer_flow": Equation(tracer_flow, 2, ("velocity_x", "velocity_y", "tracer"), 1.0),
+    "wave": Equation(wave, 2, ("displacement", "rate", "speed"), 1.0),
 }

@@ -151,9 +151,10 @@ def helmholtz(
 def darcy(permeability: Tensor, source: Tensor | float = 1.0, length: float = 1.0) -> Tensor:
     r"""Solve :math:`-\nabla\cdot(a \nabla u) = f`, u = 0 on the border, for a batch.
 
-    Second order where a is smooth. Finite volumes: the flux between two cells is that of the harmonic mean of their permeabilities, which is
-    exact where a jumps on a face; the walls are half a cell away. One sparse direct solve a sample, in float64 on
-    the CPU, returned like ``permeability``. The discrete flux through the walls equals the source to round-off.
+    Second order where a is smooth. Finite volumes: the flux between two cells is that of the harmonic mean of
+    their permeabilities, which is exact where a jumps on a face; the walls are half a cell away. One sparse
+    direct solve a sample, in float64 on the CPU, returned like ``permeability``. The discrete flux through the
+    walls equals the source to round-off.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def coarse_stepper(problem: Problem, config: Mapping[str, Any]) -> Surrogate:
     points = tuple(n // coarsen for n in grid)
     if coarsen < 1 or min(points) < 4:
         raise InputError(f"{problem.entry.name}: a grid of {list(grid)} cannot be coarsened {coarsen} times")
-    term = recipe.kind.build(points=points[0], length=recipe.length, **recipe.parameters)
+    term = recipe.term(points[0])
     longest = recipe.size.dt * max(1.0, recipe.size.points * recipe.size.oversample / points[0])
     substeps = int(config.get("substeps", math.ceil(problem.step / longest - 1e-9)))
     if recipe.kind.cell_centred:

@@ -12,11 +12,12 @@ from typing import Any
 
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup, unknown
-from sciode.pde.equations import EQUATIONS, Equation
+from sciode.pde.equations import EQUATIONS, STEADY, Equation, Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term
 
 SIZES = ("smoke", "small", "pdebench")
+_PROBLEMS: dict[str, Equation | Steady] = {**EQUATIONS, **STEADY}
 _KEYS = ["name", "title", "equation", "length", "seed", "schema", "precision", "parameters", "initial", "sizes"]
 
 
@@ -86,9 +87,9 @@ class Recipe:
     initial: dict[str, float] = field(default_factory=dict)
 
     @property
-    def kind(self) -> Equation:
-        """The equation's entry in the table."""
-        return EQUATIONS[self.equation]
+    def kind(self) -> Equation | Steady:
+        """The equation's entry in its table."""
+        return _PROBLEMS[self.equation]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,10 +103,15 @@ class Recipe:
         content = {key: value for key, value in asdict(self).items() if key != "title"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def term(self) -> Term:
-        """Build the equation on the integrator's grid."""
-        points = self.size.points * self.size.oversample
-        return self.kind.build(points=points, length=self.length, **self.parameters)
+    def term(self, points: int | None = None) -> Term:
+        """Build the equation on the integrator's grid, or on one of ``points`` per axis.
+
+        Raises :class:`InputError` for a steady problem, which does not evolve.
+        """
+        if isinstance(self.kind, Steady):
+            raise InputError(f"{self.equation} is a steady problem: it has a solution and no evolution")
+        fine = self.size.points * self.size.oversample
+        return self.kind.build(points=fine if points is None else points, length=self.length, **self.parameters)
 
 
 def recipe_folder() -> Path:
@@ -152,7 +158,7 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     missing = [key for key in ("name", "equation", "initial", "sizes") if key not in table]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}")
-    equation = lookup(str(table["equation"]), EQUATIONS, "equation")
+    equation = lookup(str(table["equation"]), _PROBLEMS, "equation")
     initial = dict(table["initial"])
     family = str(initial.pop("family", ""))
     lookup(family, FAMILIES, "family of initial conditions")
@@ -166,6 +172,11 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     chosen.check(f"{path}: [sizes.{size}]")
     if equation.cell_centred and chosen.oversample != 1:
         raise InputError(f"{path}: {table['equation']} lives at cell centres, which a finer grid does not share")
+    if isinstance(equation, Steady) and (chosen.times, chosen.oversample, chosen.burn_in) != (2, 1, 0.0):
+        raise InputError(
+            f"{path}: {table['equation']} is steady, it takes times = 2, oversample = 1 and no burn_in, found "
+            f"{chosen.times}, {chosen.oversample} and {chosen.burn_in}"
+        )
     precision = str(table.get("precision", "float64"))
     lookup(precision, {"float32": 0, "float64": 0}, "precision")
     return Recipe(

@@ -21,6 +21,7 @@ from sciode.core.progress import Bar, progress
 from sciode.core.random import generator
 from sciode.data import open_trajectories, write_trajectories
 from sciode.generate.recipe import Recipe, load_recipe
+from sciode.pde.equations import Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term, solve
 from sciode.spectral import Grid
@@ -144,6 +145,8 @@ def integrate(
     states = [family(grid, generator(recipe.seed, "initial", i), **recipe.initial) for i in numbers]
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     state = torch.stack(states).to(device=device, dtype=dtype)
+    if isinstance(kind, Steady):
+        return _solved_once(kind, state, recipe, numbers, bar)
     term, stored = recipe.term(), np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
     thin: tuple[slice | EllipsisType, ...] = (..., *[slice(None, None, size.oversample)] * kind.dimensions)
     with torch.inference_mode():
@@ -174,6 +177,17 @@ def _solved(term: Term, state: Tensor, times: list[float], dt: float) -> Tensor:
     return y
 
 
+def _solved_once(kind: Steady, inputs: Tensor, recipe: Recipe, numbers: range, bar: Bar | None) -> np.ndarray:
+    """Return inputs and solution as the times 0 and 1 of a trajectory."""
+    with torch.inference_mode():
+        solution = kind.solve(inputs, length=recipe.length, **recipe.parameters)
+        stored = torch.stack([inputs, solution], dim=1).float().cpu().numpy()
+    if bar is not None:
+        bar.advance(2 * len(stored))
+    _check_finite(stored, recipe, numbers)
+    return stored
+
+
 def _check_finite(stored: np.ndarray, recipe: Recipe, numbers: range) -> None:
     bad = ~np.isfinite(stored).all(axis=tuple(range(2, stored.ndim)))
     if bad.any():
@@ -193,17 +207,13 @@ def _join(shards: Path, recipe: Recipe) -> Iterator[np.ndarray]:
 
 def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int) -> None:
     size, kind = recipe.size, recipe.kind
-    spacing = recipe.length / size.points
-    # PDEBench's square is centred on the origin, its lines start there.
-    start = 0.5 * spacing - 0.5 * recipe.length if kind.cell_centred else 0.0
-    axis = start + spacing * np.arange(size.points)
     settings = json.loads(json.dumps(asdict(recipe)))
     card = {
         **recipe.parameters,
         "equation": recipe.equation,
         "seed": recipe.seed,
         "digest": recipe.digest,
-        "boundary": "wall" if kind.cell_centred else "periodic",
+        "boundary": "wall" if kind.cell_centred or isinstance(kind, Steady) else "periodic",
         "recipe": settings,
     }
     write_trajectories(
@@ -213,8 +223,20 @@ def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int)
         shape=(count, *recipe.shape[1:]),
         fields=kind.fields,
         times=np.linspace(0.0, size.end, size.times),
-        grid=(axis,) * kind.dimensions,
+        grid=(_axis(recipe),) * kind.dimensions,
         lengths=(recipe.length,) * kind.dimensions,
         parameters=card,
         name=recipe.name,
     )
+
+
+def _axis(recipe: Recipe) -> np.ndarray:
+    """Return the coordinates of the stored points along any axis."""
+    points, length = recipe.size.points, recipe.length
+    if recipe.kind.cell_centred:
+        # PDEBench's square of reaction and diffusion is centred on the origin; its Darcy flow starts there.
+        start = 0.0 if isinstance(recipe.kind, Steady) else -0.5 * length
+        return start + length / points * (0.5 + np.arange(points))
+    if isinstance(recipe.kind, Steady):
+        return np.linspace(0.0, length, points)
+    return length / points * np.arange(points)

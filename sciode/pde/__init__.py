@@ -5,7 +5,7 @@ from sciode.pde.advection import advection
 from sciode.pde.allen_cahn import allen_cahn, allen_cahn_energy
 from sciode.pde.burgers import burgers
 from sciode.pde.elliptic import darcy, helmholtz, poisson
-from sciode.pde.equations import EQUATIONS, Equation
+from sciode.pde.equations import EQUATIONS, STEADY, Equation, Steady
 from sciode.pde.euler import euler, euler_step
 from sciode.pde.exact_riemann import dam_break, exact_riemann
 from sciode.pde.families import FAMILIES
@@ -20,7 +20,9 @@ from sciode.pde.wave import wave, wave_energy
 __all__ = [
     "EQUATIONS",
     "FAMILIES",
+    "STEADY",
     "Equation",
+    "Steady",
     "advection",
     "allen_cahn",
     "allen_cahn_energy",

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from sciode.pde.advection import advection
 from sciode.pde.allen_cahn import allen_cahn
 from sciode.pde.burgers import burgers
@@ -12,6 +14,7 @@ from sciode.pde.kdv import kdv
 from sciode.pde.kuramoto_sivashinsky import kuramoto_sivashinsky
 from sciode.pde.navier_stokes import navier_stokes
 from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
+from sciode.pde.steady import darcy_problem, helmholtz_problem, poisson_problem
 from sciode.pde.wave import wave
 from sciode.solve import Term
 
@@ -42,4 +45,26 @@ EQUATIONS: dict[str, Equation] = {
     "navier_stokes": Equation(navier_stokes, 2, ("vorticity",), 2 * math.pi),
     "tracer_flow": Equation(tracer_flow, 2, ("velocity_x", "velocity_y", "tracer"), 1.0),
     "wave": Equation(wave, 2, ("displacement", "rate", "speed"), 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A steady problem as configuration sees it: a map from inputs to solutions, not an evolution.
+
+    ``solve(inputs, length=, **parameters)`` takes and returns ``"b c n n"``. Recipes store the inputs as time 0
+    and the solution as time 1. ``cell_centred`` grids start half a cell in; the others include the border.
+    """
+
+    solve: Callable[..., Tensor]
+    fields: tuple[str, ...]
+    dimensions: int = 2
+    length: float = 1.0
+    cell_centred: bool = False
+
+
+STEADY: dict[str, Steady] = {
+    "darcy": Steady(darcy_problem, ("pressure",), cell_centred=True),
+    "helmholtz": Steady(helmholtz_problem, ("solution", "border")),
+    "poisson": Steady(poisson_problem, ("solution",)),
 }

@@ -12,16 +12,21 @@ import pytest
 import torch
 
 from sciode.core.errors import InputError, UnknownName
+from sciode.core.random import generator
 from sciode.data import open_trajectories
 from sciode.generate import generate, integrate, load_recipe, recipe_folder, recipe_names
 from sciode.generate.recipe import SIZES
+from sciode.pde import FAMILIES, Steady
+from sciode.spectral import Grid
 
+GRID32 = Grid((32, 32), (1.0, 1.0))
 TINY = {"trajectories": 6, "shard": 2, "times": 5}
 
 
 def tiny(name: str = "burgers", **changes: object):  # type: ignore[no-untyped-def]
     recipe = load_recipe(name, "smoke")
-    return replace(recipe, size=replace(recipe.size, **{**TINY, **changes}))
+    fixed = {"times": 2} if isinstance(recipe.kind, Steady) else {}
+    return replace(recipe, size=replace(recipe.size, **{**TINY, **changes, **fixed}))
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -68,12 +73,37 @@ def test_a_trajectory_does_not_depend_on_its_shard() -> None:
     torch.testing.assert_close(torch.tensor(whole[4:5]), torch.tensor(alone), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [n for n in recipe_names() if not isinstance(load_recipe(n).kind, Steady)])
 def test_halving_the_step_changes_the_stored_values_by_1e5_at_most(name: str) -> None:
     recipe = tiny(name, trajectories=3, times=3, burn_in=0.0, end=load_recipe(name, "smoke").size.end / 4)
     fine = replace(recipe, size=replace(recipe.size, dt=recipe.size.dt / 2))
     a, b = integrate(recipe, range(3)), integrate(fine, range(3))
     assert abs(a - b).max() <= 1e-5 * abs(b).max()
+
+
+@pytest.mark.parametrize("name", [n for n in recipe_names() if isinstance(load_recipe(n).kind, Steady)])
+def test_a_steady_problem_is_stored_as_inputs_and_solution(name: str, tmp_path: Path) -> None:
+    recipe = tiny(name, trajectories=3)
+    path = generate(recipe, out=tmp_path / "s.hdf5", quiet=True)
+    with open_trajectories(path) as data:
+        assert data.times == pytest.approx([0.0, 1.0])
+        pairs, axis = data[:].double(), data.grid[0]
+    inputs = torch.stack([FAMILIES[recipe.family](GRID32, generator(0, "initial", i)) for i in range(3)])
+    torch.testing.assert_close(pairs[:, 0], inputs, rtol=0, atol=1e-6)
+    want = recipe.kind.solve(inputs, **recipe.parameters)
+    torch.testing.assert_close(pairs[:, 1], want, rtol=1e-6, atol=1e-6)
+    ends = (0.5 / 32, 1 - 0.5 / 32) if recipe.kind.cell_centred else (0.0, 1.0)
+    assert (axis[0], axis[-1]) == pytest.approx(ends)
+    with pytest.raises(InputError, match="no evolution"):
+        recipe.term()
+
+
+def test_a_steady_recipe_with_times_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    text = (recipe_folder() / "darcy" / "recipe.toml").read_text()
+    path.write_text(text.replace("times = 2", "times = 5"))
+    with pytest.raises(InputError, match=r"darcy is steady, it takes times = 2.*found 5"):
+        load_recipe(path, "smoke")
 
 
 def test_a_finished_file_is_left_alone_and_another_recipes_file_is_refused(tmp_path: Path) -> None:

@@ -1,21 +1,16 @@
-"""What a suite is: data sets, models and seeds, read from a TOML file."""
+"""What a suite is: data sets, pre-trainings, models and seeds."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from sciode.bench import checks
 from sciode.bench.scores import NAMES
-from sciode.core.errors import InputError
-from sciode.core.names import check_keys, lookup
+from sciode.core.names import lookup
 
-KINDS = ("fno", "persistence", "stepper", "unet")
+KINDS = ("fno", "persistence", "poseidon", "stepper", "unet")
 """The kinds of model that a suite file can name."""
 DETERMINISTIC = ("persistence", "stepper")
 """Kinds whose result does not depend on the seed: one run counts for all seeds."""
-_SPLITS = ("sciode", "pdebench")
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,10 @@ class DatasetEntry:
         Rule that divides the trajectories into train, validation and test, and its seed.
     keep : int
         Test trajectories whose forecasts are written to the run directory.
+    groups : tuple of int
+        Channels of each group of fields that relative L1 errors are taken of; one group of all by default.
+    change : mapping
+        Of the recipe, see :func:`sciode.generate.load_recipe`.
     """
 
     name: str
@@ -57,17 +56,26 @@ class DatasetEntry:
     split: str = "sciode"
     split_seed: int = 0
     keep: int = 4
+    groups: tuple[int, ...] = ()
+    change: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of a suite: its kind, constructor arguments, training, and changes for single data sets."""
+    """One model of a suite: its kind, constructor arguments, training, and changes for single data sets.
+
+    ``start`` names the pre-training that it continues. ``trajectories`` is how many of the training part it sees,
+    all by default; models that differ in this alone share the name ``curve``, and are drawn as one.
+    """
 
     name: str
     model: str
     config: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
     on: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    start: str | None = None
+    trajectories: int | None = None
+    curve: str | None = None
 
     @property
     def deterministic(self) -> bool:
@@ -86,6 +94,17 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """A training on several data sets at once, whose weights models can start from."""
+
+    name: str
+    model: str
+    datasets: tuple[DatasetEntry, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Suite:
     """Everything that fixes the numbers of a run, save the machine."""
 
@@ -95,6 +114,7 @@ class Suite:
     seeds: tuple[int, ...] = (0, 1, 2)
     metrics: tuple[str, ...] = NAMES
     description: str = ""
+    pretraining: tuple[Pretraining, ...] = ()
 
     def dataset(self, name: str) -> DatasetEntry:
         """Return the entry called ``name``."""
@@ -104,98 +124,6 @@ class Suite:
         """Return the entry called ``name``."""
         return lookup(name, {entry.name: entry for entry in self.models}, "model")
 
-
-def parse_suite(document: Mapping[str, Any]) -> Suite:
-    """Build a :class:`Suite` from the content of a TOML file.
-
-    Raises
-    ------
-    UnknownName
-        For a key that does not exist, with the nearest one that does.
-    InputError
-        For a value of the wrong type, and for a suite without data sets or models.
-
-    Examples
-    --------
-    >>> suite = parse_suite({"name": "one", "datasets": {"kdv": {"recipe": "kdv"}}, "models": {"fno": {}}})
-    >>> suite.datasets[0].size, suite.models[0].model, suite.seeds
-    ('smoke', 'fno', (0, 1, 2))
-    """
-    check_keys(document, ("name", "description", "seeds", "metrics", "datasets", "models"), "key of a suite")
-    entries = {key: checks.table(document.get(key, {}), key) for key in ("datasets", "models")}
-    for key, value in entries.items():
-        if not value:
-            raise InputError(f"the suite has no {key}: add a table [{key}.NAME]")
-    models = tuple(_model(name, value, entries["datasets"]) for name, value in entries["models"].items())
-    return Suite(
-        name=checks.name(document.get("name"), "name"),
-        datasets=tuple(_dataset(name, value) for name, value in entries["datasets"].items()),
-        models=models,
-        seeds=checks.counts(document.get("seeds", [0, 1, 2]), "seeds", least=0),
-        metrics=_metrics(document.get("metrics", list(NAMES))),
-        description=str(document.get("description", "")),
-    )
-
-
-def _metrics(value: Any) -> tuple[str, ...]:
-    chosen = checks.texts(value, "metrics")
-    check_keys(chosen, NAMES, "metric")
-    return chosen
-
-
-def _dataset(name: str, value: Any) -> DatasetEntry:
-    where = f"datasets.{checks.name(name, 'name of a data set')}"
-    given = checks.table(value, where)
-    known = [key for key in DatasetEntry.__dataclass_fields__ if key != "name"]
-    check_keys(given, known, f"key of [{where}]")
-    if ("recipe" in given) == ("path" in given):
-        raise InputError(f"{where}: give either recipe or path")
-    if "path" in given and "size" in given:
-        raise InputError(f"{where}: size belongs to a recipe; use trajectories, time and space to thin a file")
-    checked: dict[str, Any] = {}
-    for key, item in given.items():
-        at = f"{where}.{key}"
-        if key in ("recipe", "size", "path", "split"):
-            checked[key] = checks.text(item, at)
-        elif key == "fields":
-            checked[key] = checks.texts(item, at)
-        else:
-            checked[key] = checks.count(item, at, least=0 if key in ("split_seed", "keep") else 1)
-    lookup(checked.get("split", "sciode"), dict.fromkeys(_SPLITS), f"value of {where}.split")
-    return DatasetEntry(name=name, **checked)
-
-
-def _model(name: str, value: Any, datasets: Mapping[str, Any]) -> ModelEntry:
-    where = f"models.{checks.name(name, 'name of a model')}"
-    given = checks.table(value, where)
-    check_keys(given, ("model", "config", "train", "on"), f"key of [{where}]")
-    kind = checks.text(given.get("model", name), f"{where}.model")
-    lookup(kind, dict.fromkeys(KINDS), "model")
-    on = checks.table(given.get("on", {}), f"{where}.on")
-    check_keys(on, datasets, f"data set in [{where}.on]")
-    return ModelEntry(
-        name, kind, *_settings(given, where), {key: _override(on[key], f"{where}.on.{key}") for key in on}
-    )
-
-
-def _override(value: Any, where: str) -> dict[str, dict[str, Any]]:
-    given = checks.table(value, where)
-    check_keys(given, ("config", "train"), f"key of [{where}]")
-    return {key: checks.table(item, f"{where}.{key}") for key, item in given.items()}
-
-
-def _settings(given: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    config = checks.table(given.get("config", {}), f"{where}.config")
-    train = checks.table(given.get("train", {}), f"{where}.train")
-    if "seed" in train:
-        raise InputError(f"{where}.train.seed: the seeds of a suite stand in its list seeds")
-    return config, train
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file; raises :class:`InputError` with the file's name where it is not valid."""
-    path = Path(path)
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+    def start(self, name: str) -> Pretraining:
+        """Return the pre-training called ``name``."""
+        return lookup(name, {entry.name: entry for entry in self.pretraining}, "pre-training")

@@ -125,3 +125,27 @@ def training_figure(records: Sequence[Record], models: Sequence[str]) -> Figure 
     if named:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def leads_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | None:
+    """Return the error of direct forecasts by lead time; None where no model was trained with several leads."""
+    palette = colours(models)
+    groups = {name: cells for name, cells in by_model(records).items() if "direct" in cells[0]["curves"]}
+    if not groups:
+        return None
+    figure = Figure(figsize=(6.4, 2.9), layout="constrained")
+    axes = figure.subplots()
+    for name, cells in groups.items():
+        lead = _array(cells[0]["curves"]["lead"])
+        values = np.stack([_array(cell["curves"]["direct"]) for cell in cells])
+        axes.plot(lead, values.mean(axis=0), color=palette[name], marker="o", markersize=3, label=name)
+        axes.fill_between(
+            lead, values.min(axis=0), values.max(axis=0), color=palette[name], alpha=0.2, linewidth=0
+        )
+    axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("lead time in steps of the data")
+    axes.set_ylabel("median relative L1")
+    axes.set_title("one evaluation from the first state", loc="left")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure

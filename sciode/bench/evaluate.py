@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from sciode import metrics
+from sciode.bench import leads
 from sciode.bench.problems import Problem
-from sciode.bench.scores import PDEBENCH
+from sciode.bench.scores import PDEBENCH, number, numbers
 from sciode.surrogate import Surrogate, rollout
 
 # Values of a batch of trajectories held at once: 16 MiB in float32, times a few for what the metrics make of it.
@@ -41,8 +42,10 @@ def evaluate(model: Surrogate, problem: Problem, device: str) -> tuple[dict[str,
     keep = problem.entry.keep
     shown = [torch.cat([part[key] for part in parts])[:keep] for key in ("predicted", "true")]
     record = {
-        "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step) | _pdebench(parts),
-        "curves": _curves(scores, problem),
+        "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step)
+        | _pdebench(parts)
+        | leads.summary(scores, problem),
+        "curves": _curves(scores, problem) | leads.curve(scores, problem),
         "spectra": _spectra(scores, problem),
     }
     return record, shown[0], shown[1]
@@ -84,6 +87,7 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
         "true_spectrum": metrics.spectrum(true[:, times], problem.data.lengths).mean(dim=2),
         "predicted": path[: problem.entry.keep],
         "true": true[: problem.entry.keep],
+        **leads.errors(model, true, ahead, problem),
     }
     theirs = metrics.pdebench_metrics(ahead, later, lengths=problem.data.lengths)
     return {"seconds": seconds, "pdebench": theirs, **{key: value.float().cpu() for key, value in scores.items()}}
@@ -148,21 +152,6 @@ def _spectra(scores: dict[str, Tensor], problem: Problem) -> dict[str, Any]:
         "model": [numbers(row) for row in scores["spectrum"].mean(dim=0)],
         "truth": [numbers(row) for row in scores["true_spectrum"].mean(dim=0)],
     }
-
-
-def number(value: Any) -> float | None:
-    """Return a float for JSON, None where it is not finite.
-
-    >>> number(torch.tensor(2.0)), number(float("nan"))
-    (2.0, None)
-    """
-    found = float(value)
-    return found if math.isfinite(found) else None
-
-
-def numbers(values: Tensor) -> list[float | None]:
-    """Return the values of a vector for JSON."""
-    return [number(value) for value in values.tolist()]
 
 
 def _synchronise(device: str) -> None:

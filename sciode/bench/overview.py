@@ -14,6 +14,7 @@ from sciode.bench.config import DETERMINISTIC, Suite
 from sciode.bench.curves import Record, by_model, error_axes, log_scale
 from sciode.bench.pictures import first_trajectory, limit, snapshot, space_time
 from sciode.bench.rollouts import truth_path
+from sciode.bench.samples import largest
 
 
 def overview_figure(folder: Path, suite: Suite, records: Mapping[str, Sequence[Record]]) -> Figure:
@@ -21,7 +22,7 @@ def overview_figure(folder: Path, suite: Suite, records: Mapping[str, Sequence[R
     names = [name for name, cells in records.items() if by_model(cells)]
     figure = Figure(figsize=(2.75 * len(names) + 0.4, 6.0), layout="constrained")
     panels = figure.subplots(3, len(names), squeeze=False, gridspec_kw={"height_ratios": [1, 1, 1.25]})
-    models = [entry.name for entry in suite.models]
+    models = largest(suite)
     for column, name in enumerate(names):
         best = _best(records[name], suite)
         _pair(panels[:2, column], folder, name, best)

@@ -64,13 +64,15 @@ def prepare(entry: DatasetEntry, device: str, *, quiet: bool) -> Problem:
     """
     recipe, path = None, entry.path
     if entry.recipe is not None:
-        recipe = load_recipe(entry.recipe, entry.size)
+        recipe = load_recipe(entry.recipe, entry.size, change=entry.change)
         # The digest in the name: data of an earlier version of the recipe are not taken for these.
         target = data_folder() / f"{recipe.name}-{entry.size}-{recipe.digest[:8]}.hdf5"
-        path = str(generate(entry.recipe, entry.size, target, device=device, quiet=quiet))
+        path = str(generate(recipe, out=target, device=device, quiet=quiet))
     assert path is not None
     data = open_trajectories(path, fields=entry.fields).decimate(entry.trajectories, entry.time, entry.space)
     ids = split(data, rule=entry.split, seed=entry.split_seed)
+    if entry.groups and sum(entry.groups) != data.shape[2]:
+        raise InputError(f"{entry.name}: groups {list(entry.groups)} do not make {data.shape[2]} channels")
     if data.shape[1] <= entry.lead:
         raise InputError(f"{entry.name}: {data.shape[1]} states are too few for lead {entry.lead}")
     if min(len(ids.train), len(ids.test)) == 0:

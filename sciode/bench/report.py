@@ -8,12 +8,14 @@ from matplotlib.figure import Figure
 
 from sciode.bench import style
 from sciode.bench.cells import Cell, cells_of, finished
-from sciode.bench.config import Suite, read_toml
-from sciode.bench.curves import Record, by_model, error_figure, spectrum_figure, training_figure
+from sciode.bench.config import Suite
+from sciode.bench.curves import Record, by_model, error_figure, leads_figure, spectrum_figure, training_figure
 from sciode.bench.overview import overview_figure
 from sciode.bench.page import inline, render
+from sciode.bench.parse import read_toml
 from sciode.bench.pictures import field_figure
 from sciode.bench.rollouts import truth_path
+from sciode.bench.samples import gains, largest, samples_figure
 from sciode.bench.scores import PDEBENCH
 from sciode.bench.store import read_suite
 from sciode.bench.table import METRICS, Line, columns, digits, read_results, show, summarise
@@ -61,7 +63,9 @@ def _by_dataset(suite: Suite, records: Sequence[Record]) -> dict[str, list[Recor
 def _overview(folder: Path, suite: Suite, records: Mapping[str, Sequence[Record]]) -> str:
     if not any(by_model(cells) for cells in records.values()):
         return ""
-    figure = overview_figure(folder, suite, records)
+    shown = largest(suite)
+    kept = {name: [r for r in cells if r["model"] in shown] for name, cells in records.items()}
+    figure = overview_figure(folder, suite, kept)
     style.settle(figure)
     style.png(figure, folder / "overview.png", dpi=180)
     return inline({"overview": style.svg(figure, "overview")})["overview"]
@@ -75,8 +79,11 @@ def _section(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -
             style.settle(figure)
             style.png(figure, folder / "figures" / f"{name}-{kind}.png")
             drawn[kind] = style.svg(figure, f"{name}-{kind}")
+    counts = sorted({entry.trajectories for entry in suite.models if entry.trajectories})
     return {
         "name": name,
+        "gains": gains(suite, records),
+        "gain_header": ["model", "baseline", "EG", *(f"AG, {count}" for count in counts)],
         "data": _facts(read_json(folder / "data.json")[name]),
         "figures": inline(drawn),
         "failures": [(r["model"], r["seed"], r["failed"]) for r in records if "failed" in r],
@@ -84,7 +91,9 @@ def _section(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -
 
 
 def _figures(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -> dict[str, Figure | None]:
-    models = [entry.name for entry in suite.models]
+    samples = samples_figure(suite, records)
+    models = largest(suite)
+    records = [record for record in records if record["model"] in models]
     forecasts = {
         model: Cell(name, model, cells[0]["seed"]).rollout(folder) for model, cells in by_model(records).items()
     }
@@ -94,6 +103,8 @@ def _figures(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -
         "fields": field_figure(truth_path(folder, name), forecasts) if shown else None,
         "spectra": spectrum_figure(records, models),
         "training": training_figure(records, models),
+        "samples": samples,
+        "leads": leads_figure(records, models),
     }
 
 
@@ -127,7 +138,7 @@ def _row(line: Line, names: Sequence[str]) -> dict[str, Any]:
 def _seed_rows(line: Line, names: Sequence[str]) -> list[list[str]]:
     rows = []
     for index, seed in enumerate(line.seeds):
-        values = [line.metrics[name].seeds[index] for name in names]
+        values = [line.metrics[name].seeds[index] if line.metrics[name].seeds else None for name in names]
         shown = ["–" if value is None else digits(value) for value in values]
         rows.append([line.model, "all" if seed is None else str(seed), *shown])
     return rows

@@ -92,6 +92,7 @@ def _work(folder: Path, suite: Suite, todo: list[Cell], device: str, jobs: int |
     try:
         with workers(count) as pool:
             problems = _prepare(folder, suite, todo, device, pool, quiet)
+            _pretrain(folder, suite, todo, device, pool, quiet)
             _run(folder, suite, todo, problems, device, pool, quiet)
     finally:
         done = before - len(missing(folder, todo))
@@ -116,6 +117,24 @@ def _prepare(
         for model in dict.fromkeys(cell.model for cell in todo if cell.dataset == name):
             check_model(suite.model(model), found[name])
     return found
+
+
+def _pretrain(folder: Path, suite: Suite, todo: list[Cell], device: str, pool: Executor, quiet: bool) -> None:
+    from sciode.bench.pretrain import pretrain, weights_path
+    from sciode.bench.problems import prepare
+
+    pairs = [(suite.model(cell.model).start, cell.seed or 0) for cell in todo]
+    wanted = [(name, seed) for name, seed in dict.fromkeys(pairs) if name is not None]
+    wanted = [(name, seed) for name, seed in wanted if not weights_path(folder, name, seed).is_file()]
+    if not wanted:
+        return
+    parts = [part for entry in suite.pretraining if entry.name in dict(wanted) for part in entry.datasets]
+    for made in [pool.submit(prepare, part, device, quiet=True) for part in parts]:
+        made.result()
+    with progress("pre-training", len(wanted), quiet=quiet) as bar:
+        futures = {pool.submit(pretrain, suite.start(name), seed, folder, device): name for name, seed in wanted}
+        for future in as_completed(futures):
+            bar.advance(1, f"{futures[future]} {future.result():.3g}")
 
 
 def _run(

@@ -1,5 +1,8 @@
 """The metrics of a suite by name: what its key ``metrics`` can list, and how tables head them."""
 
+import math
+from typing import Any
+
 FORECAST: dict[str, str] = {
     "one_step_nrmse": "1-step nRMSE",
     "rollout_nrmse": "rollout nRMSE",
@@ -19,11 +22,20 @@ PDEBENCH: dict[str, str] = {
     "pdebench_frmse_high": "fRMSE high",
 }
 """PDEBench's metrics of the rollout (mode "pdebench")."""
+OPERATOR: dict[str, str] = {
+    "final_l1": "final L1",
+    "mixed_l1": "final L1, mixed",
+    "direct_l1": "final L1, direct",
+}
+"""Median relative L1 error of the last state by groups of fields, as published for Poseidon: state by state, in
+about the root of as many jumps, and in one. Models trained with such lead times have the last two."""
 COSTS: dict[str, str] = {"parameters": "params", "train_seconds": "train s", "rollout_ms": "ms/step"}
 """What a model costs: always there."""
 NAMES: tuple[str, ...] = (*FORECAST, *PDEBENCH)
+"""What a suite has where it lists nothing."""
+CHOICES: tuple[str, ...] = (*FORECAST, *PDEBENCH, *OPERATOR)
 """What a suite can list."""
-HEADS: dict[str, str] = {**FORECAST, **PDEBENCH, **COSTS}
+HEADS: dict[str, str] = {**FORECAST, **PDEBENCH, **OPERATOR, **COSTS}
 SPREAD = ("one_step_nrmse", "rollout_nrmse")
 """Metrics shown with their standard deviation over the seeds."""
 
@@ -35,3 +47,18 @@ def recorded(chosen: tuple[str, ...]) -> tuple[str, ...]:
     ('one_step_nrmse', 'pdebench_max', 'parameters', 'train_seconds', 'rollout_ms')
     """
     return tuple(name for name in HEADS if name in chosen or name in COSTS or name == "one_step_nrmse")
+
+
+def number(value: Any) -> float | None:
+    """Return a float for JSON, None where it is not finite.
+
+    >>> number(2), number(float("nan"))
+    (2.0, None)
+    """
+    found = float(value)
+    return found if math.isfinite(found) else None
+
+
+def numbers(values: Any) -> list[float | None]:
+    """Return the values of a vector tensor for JSON."""
+    return [number(value) for value in values.tolist()]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sciode.bench.cells import Cell, cells_of, finished
-from sciode.bench.config import Suite, parse_suite, read_toml
+from sciode.bench.config import Suite
+from sciode.bench.parse import parse_suite, read_toml
 from sciode.bench.scores import recorded
 from sciode.bench.suites import differences, resolved
 from sciode.bench.toml import dumps
@@ -86,7 +87,7 @@ def write_results(folder: Path, suite: Suite) -> dict[str, Any]:
     names = recorded(suite.metrics)
     for record in records:
         if "metrics" in record:
-            record["metrics"] = {name: record["metrics"][name] for name in names}
+            record["metrics"] = {name: record["metrics"][name] for name in names if name in record["metrics"]}
     results = {
         "suite": suite.name,
         "seeds": list(suite.seeds),

@@ -6,7 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sciode.bench.config import DatasetEntry, ModelEntry, Suite, parse_suite, read_toml
+from sciode.bench.config import DatasetEntry, ModelEntry, Pretraining, Suite
+from sciode.bench.parse import parse_suite, read_toml
 from sciode.core.errors import InputError
 from sciode.core.names import unknown
 
@@ -40,7 +41,11 @@ def load_suite(suite: str | Path, seeds: tuple[int, ...] | None = None) -> Suite
     except InputError as error:
         raise type(error)(f"{path.name}: {error}") from error
     datasets = tuple(_anchored(entry, path.parent) for entry in loaded.datasets)
-    return replace(loaded, datasets=datasets, seeds=loaded.seeds if seeds is None else seeds)
+    starts = tuple(
+        replace(entry, datasets=tuple(_anchored(part, path.parent) for part in entry.datasets))
+        for entry in loaded.pretraining
+    )
+    return replace(loaded, datasets=datasets, pretraining=starts, seeds=loaded.seeds if seeds is None else seeds)
 
 
 def _find(suite: str | Path) -> Path:
@@ -63,7 +68,7 @@ def _anchored(entry: DatasetEntry, folder: Path) -> DatasetEntry:
 def resolved(suite: Suite) -> dict[str, Any]:
     """Return the suite as a table with every default written out, fit for TOML; :func:`parse_suite` reads it.
 
-    >>> from sciode.bench.config import parse_suite
+    >>> from sciode.bench.parse import parse_suite
     >>> suite = load_suite("smoke")
     >>> parse_suite(resolved(suite)) == suite
     True
@@ -74,6 +79,7 @@ def resolved(suite: Suite) -> dict[str, Any]:
         "seeds": list(suite.seeds),
         "metrics": list(suite.metrics),
         "datasets": {entry.name: _dataset_table(entry) for entry in suite.datasets},
+        "pretraining": {entry.name: _start_table(entry) for entry in suite.pretraining},
         "models": {entry.name: _model_table(entry) for entry in suite.models},
     }
 
@@ -82,14 +88,27 @@ def _dataset_table(entry: DatasetEntry) -> dict[str, Any]:
     table = {key: value for key, value in asdict(entry).items() if key != "name" and value is not None}
     if entry.fields is not None:
         table["fields"] = list(entry.fields)
+    table["groups"] = list(entry.groups)
     if entry.path is not None:
         del table["size"]
-    return table
+    # What a suite leaves alone is left out, as before there was such a key.
+    return {key: value for key, value in table.items() if key not in ("groups", "change") or value}
+
+
+def _start_table(entry: Pretraining) -> dict[str, Any]:
+    tables = {key: dict(value) for key, value in (("config", entry.config), ("train", entry.train)) if value}
+    datasets = {part.name: _dataset_table(part) for part in entry.datasets}
+    return {"model": entry.model, "datasets": datasets, **tables}
 
 
 def _model_table(entry: ModelEntry) -> dict[str, Any]:
+    plain = {"start": entry.start, "trajectories": entry.trajectories, "curve": entry.curve}
     tables = {"config": entry.config, "train": entry.train, "on": entry.on}
-    return {"model": entry.model, **{key: dict(value) for key, value in tables.items() if value}}
+    return {
+        "model": entry.model,
+        **{key: value for key, value in plain.items() if value is not None},
+        **{key: dict(value) for key, value in tables.items() if value},
+    }
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

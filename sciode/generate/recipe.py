@@ -130,13 +130,20 @@ def recipe_names() -> list[str]:
     return sorted(path.parent.name for path in recipe_folder().glob("*/recipe.toml"))
 
 
-def load_recipe(recipe: str | Path, size: str = "smoke", *, seed: int | None = None) -> Recipe:
+def load_recipe(
+    recipe: str | Path, size: str = "smoke", *, seed: int | None = None, change: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a shipped recipe by name, or any by path, at one of its sizes.
+
+    ``change`` holds keys of a size that replace those in the file; its tables ``parameters`` and ``initial``
+    replace single values of the recipe's.
 
     Raises :class:`UnknownName` for a name, size or key that nothing knows, :class:`InputError` for a bad value.
 
     >>> load_recipe("burgers", "pdebench").shape
     (10000, 201, 1, 1024)
+    >>> load_recipe("burgers", change={"points": 64, "parameters": {"viscosity": 0.02}}).parameters
+    {'viscosity': 0.02}
     """
     path = Path(recipe)
     if path.suffix != ".toml":
@@ -149,8 +156,17 @@ def load_recipe(recipe: str | Path, size: str = "smoke", *, seed: int | None = N
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
-    built = _build(table, size, path)
+    built = _build(_changed(table, size, change) if change else table, size, path)
     return built if seed is None else replace(built, seed=seed)
+
+
+def _changed(table: Mapping[str, Any], size: str, change: Mapping[str, Any]) -> dict[str, Any]:
+    own = dict(change)
+    parameters = {**table.get("parameters", {}), **own.pop("parameters", {})}
+    before = lookup(size, table.get("sizes", {size: {}}), f"size of {table.get('name', 'the recipe')}")
+    own["initial"] = {**before.get("initial", {}), **own.pop("initial", {})}
+    sizes = {**table.get("sizes", {}), size: {**before, **own}}
+    return {**table, "parameters": parameters, "sizes": sizes}
 
 
 def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:

@@ -2,7 +2,7 @@ import pytest
 
 from sciode.bench import load_suite, suite_names
 from sciode.bench.cells import cells_of, choose
-from sciode.bench.config import parse_suite
+from sciode.bench.parse import parse_suite
 from sciode.bench.suites import differences, resolved
 from sciode.bench.toml import dumps
 from sciode.core.errors import InputError, UnknownName

@@ -38,7 +38,7 @@ def parse_suite(document: Mapping[str, Any]) -> Suite:
     for key in ("datasets", "models"):
         if not entries[key]:
             raise InputError(f"the suite has no {key}: add a table [{key}.NAME]")
-    starts = tuple(_pretraining(name, value) for name, value in entries["pretraining"].items())
+    starts = tuple(parse_pretraining(name, value) for name, value in entries["pretraining"].items())
     models = tuple(
         model
         for name, value in entries["models"].items()
@@ -87,8 +87,9 @@ def _dataset(name: str, value: Any, above: str = "datasets") -> DatasetEntry:
     return DatasetEntry(name=name, **checked)
 
 
-def _pretraining(name: str, value: Any) -> Pretraining:
-    where = f"pretraining.{checks.name(name, 'name of a pre-training')}"
+def parse_pretraining(name: str, value: Any, above: str = "pretraining.") -> Pretraining:
+    """Build a :class:`Pretraining` from its table; errors as in :func:`parse_suite`."""
+    where = f"{above}{checks.name(name, 'name of a pre-training')}"
     given = checks.table(value, where)
     check_keys(given, ("model", "datasets", "config", "train"), f"key of [{where}]")
     kind = checks.text(given.get("model", "poseidon"), f"{where}.model")

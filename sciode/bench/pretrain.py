@@ -31,7 +31,7 @@ def pretrain(entry: Pretraining, seed: int, folder: Path, device: str) -> float:
     A run that was killed goes on from its last checkpoint.
     """
     problems = {part.name: prepare(part, device, quiet=True) for part in entry.datasets}
-    data = families(problems)
+    data = joined(problems)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
         model: Any = build(entry.model, data, **entry.config)
@@ -47,7 +47,7 @@ def pretrain(entry: Pretraining, seed: int, folder: Path, device: str) -> float:
     return history.best
 
 
-def families(problems: Mapping[str, Problem]) -> Families:
+def joined(problems: Mapping[str, Problem]) -> Families:
     """Join data sets; every state is normalised by the constants of its own."""
     return Families({name: problem.data for name, problem in problems.items()})
 

@@ -18,7 +18,7 @@ def suite_names() -> list[str]:
     """Return the names of the shipped suites.
 
     >>> suite_names()
-    ['small', 'smoke']
+    ['poseidon', 'poseidon-smoke', 'small', 'smoke']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
@@ -40,9 +40,9 @@ def load_suite(suite: str | Path, seeds: tuple[int, ...] | None = None) -> Suite
         loaded = parse_suite(read_toml(path))
     except InputError as error:
         raise type(error)(f"{path.name}: {error}") from error
-    datasets = tuple(_anchored(entry, path.parent) for entry in loaded.datasets)
+    datasets = tuple(anchored(entry, path.parent) for entry in loaded.datasets)
     starts = tuple(
-        replace(entry, datasets=tuple(_anchored(part, path.parent) for part in entry.datasets))
+        replace(entry, datasets=tuple(anchored(part, path.parent) for part in entry.datasets))
         for entry in loaded.pretraining
     )
     return replace(loaded, datasets=datasets, pretraining=starts, seeds=loaded.seeds if seeds is None else seeds)
@@ -59,7 +59,8 @@ def _find(suite: str | Path) -> Path:
     return _FOLDER / f"{suite}.toml"
 
 
-def _anchored(entry: DatasetEntry, folder: Path) -> DatasetEntry:
+def anchored(entry: DatasetEntry, folder: Path) -> DatasetEntry:
+    """Return ``entry`` with its path counted from ``folder``."""
     if entry.path is None:
         return entry
     return replace(entry, path=str((folder / Path(entry.path).expanduser()).resolve()))

@@ -5,9 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from sciode.core.errors import InputError
+
 
 def train(
-    path: Annotated[Path, typer.Argument(help="A PDEBench or Well HDF5 file.")],
+    path: Annotated[Path | None, typer.Argument(help="A PDEBench or Well HDF5 file.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="TOML file of a pre-training or fine-tuning, instead.")
+    ] = None,
     model: Annotated[str, typer.Option("--model", "-m", help="fno or unet.")] = "fno",
     directory: Annotated[
         Path | None, typer.Option("--directory", "-o", help="Run directory; default: runs/FILE-MODEL.")
@@ -27,9 +32,18 @@ def train(
 ) -> None:
     """Train a surrogate on a file. Started again, it goes on where it stopped.
 
+    With --config all settings stand in that file; of the other options only --directory, --device, --fresh and
+    --quiet count then.
+
     On many GPUs: accelerate launch --multi_gpu -m sciode.cli train ...
     On many CPU processes: accelerate launch --multi_gpu --num_processes N -m sciode.cli train ... --device cpu
     """
+    if (path is None) == (config is None):
+        raise InputError("sciode train takes a file of data, or --config with a TOML file: one of them")
+    if config is not None:
+        _configured(config, directory, device, fresh, quiet)
+        return
+    assert path is not None
     import torch
 
     from sciode.core.random import derive_seed
@@ -53,6 +67,13 @@ def train(
     _report(history.best, history.best_epoch, history.steps, history.checkpoint)
 
 
+def _configured(path: Path, directory: Path | None, device: str | None, fresh: bool, quiet: bool) -> None:
+    from sciode.bench.configured import train_from
+
+    history = train_from(path, directory, device=device, resume=not fresh, quiet=quiet)
+    _report(history.best, history.best_epoch, history.steps, history.checkpoint)
+
+
 def _report(best: float, epoch: int, steps: int, checkpoint: Path | None) -> None:
     from accelerate import PartialState
 
@@ -63,8 +84,6 @@ def _report(best: float, epoch: int, steps: int, checkpoint: Path | None) -> Non
 def _options(texts: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort ``model.key=value`` from ``key=value``; values are JSON where they can be, else texts."""
     import json
-
-    from sciode.core.errors import InputError
 
     shape: dict[str, Any] = {}
     settings: dict[str, Any] = {}

@@ -60,11 +60,16 @@ def test_unknown_suite_gets_the_nearest():
 @pytest.mark.parametrize("name", suite_names())
 def test_shipped_suites_are_whole(name):
     from sciode.generate import load_recipe
+    from sciode.surrogate import build
 
     suite = load_suite(name)
     assert suite.name == name
-    for entry in suite.datasets:
-        assert load_recipe(entry.recipe, entry.size).shape[0] > 0
+    parts = [part for start in suite.pretraining for part in start.datasets]
+    for entry in (*suite.datasets, *parts):
+        assert load_recipe(entry.recipe, entry.size, change=entry.change).shape[0] > 0
+    for start in suite.pretraining:
+        shapes = {load_recipe(e.recipe, e.size, change=e.change).shape[1:] for e in start.datasets}
+        assert len(shapes) == 1 and build(start.model, channels=1, dimensions=2, **start.config)
 
 
 def test_resolved_suite_reads_back_equal(tmp_path):

@@ -96,6 +96,8 @@ def coarse_stepper(problem: Problem, config: Mapping[str, Any]) -> Surrogate:
     term = recipe.term(points[0])
     longest = recipe.size.dt * max(1.0, recipe.size.points * recipe.size.oversample / points[0])
     substeps = int(config.get("substeps", math.ceil(problem.step / longest - 1e-9)))
+    if recipe.kind.averages:
+        return Guarded(CellAverages(stepper(term, recipe.kind.solver, substeps), coarsen))
     if recipe.kind.cell_centred:
         return Guarded(CellCentred(term, grid, points, substeps))
     return Guarded(stepper(term, substeps=substeps, points=points))
@@ -112,6 +114,25 @@ class CellCentred:
         """Return the state ``dt`` after ``u``, "b c *n"."""
         low = _recast(u, self.fine, self.coarse)
         return _recast(self.solver(low, dt), self.coarse, self.fine)
+
+
+@dataclass(frozen=True)
+class CellAverages:
+    """A stepper on cells ``coarsen`` times wider: means go there, constants come back, so totals are kept."""
+
+    solver: Surrogate
+    coarsen: int
+
+    def __call__(self, u: Tensor, dt: Tensor) -> Tensor:
+        """Return the state ``dt`` after ``u``, "b c *n"."""
+        for dim in range(2, u.dim()):
+            if u.shape[dim] % self.coarsen:
+                raise InputError(f"{u.shape[dim]} cells cannot be joined {self.coarsen} at a time")
+            u = u.unflatten(dim, (-1, self.coarsen)).mean(dim + 1)
+        later = self.solver(u, dt)
+        for dim in range(2, u.dim()):
+            later = later.repeat_interleave(self.coarsen, dim)
+        return later
 
 
 def _recast(u: Tensor, source: Cosine, target: Cosine) -> Tensor:

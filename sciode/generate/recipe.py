@@ -186,7 +186,7 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
         raise InputError(f"{path}: [sizes.{size}] lacks {', '.join(absent)}")
     chosen = Size(**numbers)
     chosen.check(f"{path}: [sizes.{size}]")
-    if equation.cell_centred and chosen.oversample != 1:
+    if equation.cell_centred and not equation.averages and chosen.oversample != 1:
         raise InputError(f"{path}: {table['equation']} lives at cell centres, which a finer grid does not share")
     if isinstance(equation, Steady) and (chosen.times, chosen.oversample, chosen.burn_in) != (2, 1, 0.0):
         raise InputError(

@@ -148,12 +148,11 @@ def integrate(
     if isinstance(kind, Steady):
         return _solved_once(kind, state, recipe, numbers, bar)
     term, stored = recipe.term(), np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
-    thin: tuple[slice | EllipsisType, ...] = (..., *[slice(None, None, size.oversample)] * kind.dimensions)
     with torch.inference_mode():
         if size.burn_in > 0:
-            state = _solved(term, state, [0.0, size.burn_in], size.dt)[:, -1]
+            state = _solved(term, state, [0.0, size.burn_in], recipe)[:, -1]
         for start, block in _blocks(term, state, recipe):
-            stored[:, start : start + block.shape[1]] = block[thin].float().cpu().numpy()
+            stored[:, start : start + block.shape[1]] = _thinned(block, recipe).float().cpu().numpy()
             if bar is not None:
                 bar.advance(block.shape[0] * block.shape[1])
     _check_finite(stored, recipe, numbers)
@@ -166,13 +165,24 @@ def _blocks(term: Term, state: Tensor, recipe: Recipe) -> Iterator[tuple[int, Te
     width = max(2, _BLOCK // max(1, 8 * state.numel()))
     yield 0, state[:, None]
     for first in range(0, len(times) - 1, width):
-        y = _solved(term, state, times[first : first + width + 1].tolist(), recipe.size.dt)
+        y = _solved(term, state, times[first : first + width + 1].tolist(), recipe)
         state = y[:, -1]
         yield first + 1, y[:, 1:]
 
 
-def _solved(term: Term, state: Tensor, times: list[float], dt: float) -> Tensor:
-    y = solve(term, state, times, dt=dt).y
+def _thinned(block: Tensor, recipe: Recipe) -> Tensor:
+    """Return "k t c *n" on the stored grid: every so many points, or the means of so many cells."""
+    factor, dimensions = recipe.size.oversample, recipe.kind.dimensions
+    if not recipe.kind.averages:
+        thin: tuple[slice | EllipsisType, ...] = (..., *[slice(None, None, factor)] * dimensions)
+        return block[thin]
+    for dim in range(3, 3 + dimensions):
+        block = block.unflatten(dim, (-1, factor)).mean(dim + 1)
+    return block
+
+
+def _solved(term: Term, state: Tensor, times: list[float], recipe: Recipe) -> Tensor:
+    y = solve(term, state, times, solver=recipe.kind.solver, dt=recipe.size.dt).y
     assert isinstance(y, Tensor)  # every equation here has one tensor for its state
     return y
 
@@ -213,7 +223,7 @@ def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int)
         "equation": recipe.equation,
         "seed": recipe.seed,
         "digest": recipe.digest,
-        "boundary": "wall" if kind.cell_centred or isinstance(kind, Steady) else "periodic",
+        "boundary": kind.boundary,
         "recipe": settings,
     }
     write_trajectories(
@@ -234,9 +244,7 @@ def _axis(recipe: Recipe) -> np.ndarray:
     """Return the coordinates of the stored points along any axis."""
     points, length = recipe.size.points, recipe.length
     if recipe.kind.cell_centred:
-        # PDEBench's square of reaction and diffusion is centred on the origin; its Darcy flow starts there.
-        start = 0.0 if isinstance(recipe.kind, Steady) else -0.5 * length
-        return start + length / points * (0.5 + np.arange(points))
+        return recipe.kind.corner * length + length / points * (0.5 + np.arange(points))
     if isinstance(recipe.kind, Steady):
         return np.linspace(0.0, length, points)
     return length / points * np.arange(points)

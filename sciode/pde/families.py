@@ -7,12 +7,14 @@ from torch import Tensor
 from sciode.pde import initial
 from sciode.pde.allen_cahn import sine_series
 from sciode.pde.initial_flow import FLOWS
+from sciode.pde.initial_gas import GASES
 from sciode.pde.steady import darcy_patches, helmholtz_gauss, poisson_gauss
 from sciode.pde.wave import wave_layers, wave_lenses
 
 FAMILIES: dict[str, Callable[..., Tensor]] = {
     **initial.FAMILIES,
     **FLOWS,
+    **GASES,
     "darcy_patches": darcy_patches,
     "helmholtz_gauss": helmholtz_gauss,
     "poisson_gauss": poisson_gauss,

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciode.core.errors import InputError
+from sciode.pde.draws import uniform
 from sciode.spectral import Grid
 
 
@@ -23,10 +24,6 @@ class Family(Protocol):
         ...
 
 
-def _uniform(generator: Generator, low: float = 0.0, high: float = 1.0, count: int = 1) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
-
-
 def _line(grid: Grid) -> Tensor:
     if grid.dimensions != 1:
         raise InputError(f"this family of initial conditions is one-dimensional, the grid is {grid.points}")
@@ -36,7 +33,7 @@ def _line(grid: Grid) -> Tensor:
 def _sines(grid: Grid, generator: Generator, amplitude: Tensor, lowest: int, highest: int) -> Tensor:
     x, count = _line(grid), len(amplitude)
     waves = torch.randint(lowest, int(highest) + 1, (count,), generator=generator)
-    phase = _uniform(generator, 0.0, 2 * math.pi, count)
+    phase = uniform(generator, 0.0, 2 * math.pi, count)
     k = (2 * math.pi / grid.lengths[0]) * waves.to(torch.float64)  # an integer tensor would pull this to float32
     return (amplitude[:, None] * torch.sin(k[:, None] * x + phase[:, None])).sum(0)
 
@@ -64,8 +61,8 @@ def sine_sum(
     >>> sine_sum(Grid((32,), (1.0,)), torch.Generator().manual_seed(0)).shape
     torch.Size([1, 32])
     """
-    u = _sines(grid, generator, _uniform(generator, count=int(terms)), 1, int(highest))
-    chance = _uniform(generator, count=5).tolist()
+    u = _sines(grid, generator, uniform(generator, 0.0, 1.0, int(terms)), 1, int(highest))
+    chance = uniform(generator, 0.0, 1.0, 5).tolist()
     if chance[0] < absolute:
         u = u.abs() * (1.0 if chance[1] < 0.5 else -1.0)
     if chance[2] < window:
@@ -82,7 +79,7 @@ def positive_sine_sum(grid: Grid, generator: Generator, *, terms: float = 2, hig
     >>> sample.max().item()
     1.0
     """
-    u = _sines(grid, generator, _uniform(generator, count=int(terms)), 1, int(highest)).abs()
+    u = _sines(grid, generator, uniform(generator, 0.0, 1.0, int(terms)), 1, int(highest)).abs()
     return (u / u.max().clamp_min(1e-12))[None]
 
 
@@ -100,7 +97,7 @@ def wave_packet(
     >>> wave_packet(Grid((32,), (22.0,)), torch.Generator().manual_seed(0)).shape
     torch.Size([1, 32])
     """
-    drawn = _uniform(generator, -amplitude, amplitude, int(terms))
+    drawn = uniform(generator, -amplitude, amplitude, int(terms))
     return _sines(grid, generator, drawn, 1, int(highest))[None]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from sciode.core.errors import InputError
+from sciode.pde.draws import uniform
 from sciode.pde.incompressible import project
 from sciode.pde.initial import smooth_noise
 from sciode.pde.navier_stokes import velocity
@@ -26,10 +27,6 @@ def _square(grid: Grid) -> tuple[Tensor, Tensor]:
         )
     x = torch.arange(grid.points[0], dtype=torch.float64) / grid.points[0]
     return x, x
-
-
-def _uniform(generator: Generator, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
 def _whole(value: float, name: str) -> int:
@@ -65,9 +62,9 @@ def flow_sines(grid: Grid, generator: Generator, *, highest: float = 10, amplitu
     if grid.points[0] <= 2 * p:
         raise InputError(f"waves up to {p} need more than {2 * p} points per axis, found {grid.points}")
     wave = torch.arange(1, p + 1, dtype=torch.float64)
-    alpha = _uniform(generator, (p, p), -amplitude, amplitude)
+    alpha = uniform(generator, -amplitude, amplitude, p, p)
     alpha = alpha / torch.sqrt(2 * math.pi * (wave[:, None] + wave[None, :]))
-    beta, gamma = _uniform(generator, (2, p, p, 1), 0.0, 2 * math.pi)
+    beta, gamma = uniform(generator, 0.0, 2 * math.pi, 2, p, p, 1)
     phase_x = 2 * math.pi * wave[:, None, None] * x + beta
     phase_y = 2 * math.pi * wave[None, :, None] * y + gamma
     drawn = [
@@ -102,9 +99,9 @@ def flow_gauss(
     count = _whole(vortices, "vortices")
     if not 0 < narrowest <= widest < 0.25:  # wider ones would feel more than the images summed here
         raise InputError(f"widths satisfy 0 < narrowest <= widest < 0.25, found {narrowest} and {widest}")
-    sigma = _uniform(generator, (count, 1), narrowest, widest)
-    alpha = _uniform(generator, (count,), -amplitude, amplitude) / sigma[:, 0]
-    centre = _uniform(generator, (2, count, 1), 0.0, 1.0)
+    sigma = uniform(generator, narrowest, widest, count, 1)
+    alpha = uniform(generator, -amplitude, amplitude, count) / sigma[:, 0]
+    centre = uniform(generator, 0.0, 1.0, 2, count, 1)
     bumps = []
     for axis, start in zip((x, y), centre, strict=True):
         distance = axis - start + torch.arange(-2.0, 3.0, dtype=torch.float64)[:, None, None]
@@ -126,7 +123,7 @@ def flow_patches(grid: Grid, generator: Generator, *, patches: float = 10, ampli
     """
     _square(grid)
     p = _whole(patches, "patches")
-    value = _uniform(generator, (p, p), -amplitude, amplitude)
+    value = uniform(generator, -amplitude, amplitude, p, p)
     # In whole numbers: 0.3 * 10 must not fall into patch 2.
     index = torch.arange(grid.points[0]) * p // grid.points[0]
     return _flow(value[index][:, index], grid)
@@ -163,9 +160,9 @@ def flow_shear_layer(
     if not thickness > 0:
         raise InputError(f"the thickness of a shear layer is positive, found {thickness}")
     wave = torch.arange(1, _whole(waves, "waves") + 1, dtype=torch.float64)[:, None]
-    alpha = _uniform(generator, wave.shape, 0.0, perturbation)
-    beta = _uniform(generator, wave.shape, 0.0, 2 * math.pi)
-    seam = _uniform(generator, (1,), -shift, shift) + (alpha * torch.sin(2 * math.pi * wave * x - beta)).sum(0)
+    alpha = uniform(generator, 0.0, perturbation, *wave.shape)
+    beta = uniform(generator, 0.0, 2 * math.pi, *wave.shape)
+    seam = uniform(generator, -shift, shift, 1) + (alpha * torch.sin(2 * math.pi * wave * x - beta)).sum(0)
     eta = torch.remainder(y[None, :] + seam[:, None], 1.0)
     u = torch.tanh(2 * math.pi / thickness * torch.minimum(eta - 0.25, 0.75 - eta))
     return project(torch.stack([u, torch.zeros_like(u)]), grid.lengths[0])
@@ -199,8 +196,8 @@ def flow_vortex_sheet(
     n, count = grid.points[0], _whole(waves, "waves")
     if not 0 < radius < 0.5:
         raise InputError(f"the radius of the smoothing lies in (0, 0.5), found {radius}")
-    alpha = _uniform(generator, (count, 1), 0.0, perturbation)
-    beta = _uniform(generator, (count, 1), 0.0, 1.0)
+    alpha = uniform(generator, 0.0, perturbation, count, 1)
+    beta = uniform(generator, 0.0, 1.0, count, 1)
     s = torch.arange(32 * n, dtype=torch.float64) / (32 * n)
     height = 0.5 + 0.2 * torch.sin(2 * math.pi * s) + (alpha * torch.sin(2 * math.pi * (s + beta))).sum(0)
     slope = 2 * math.pi * (0.2 * torch.cos(2 * math.pi * s) + (alpha * torch.cos(2 * math.pi * (s + beta))).sum(0))

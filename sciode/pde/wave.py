@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.typing import State, Time
+from sciode.pde.draws import uniform
 from sciode.solve import Term
 from sciode.spectral import Grid, Symbol
 
@@ -111,10 +112,6 @@ def wave_energy(state: Tensor, length: float = 1.0) -> Tensor:
     return 0.5 * ((v / c).square() - u * curvature).mean(DIMS)
 
 
-def _uniform(generator: Generator, low: float, high: float, *shape: int) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
-
-
 def _bumps(grid: Grid, generator: Generator, count: int, narrowest: float, widest: float) -> Tensor:
     """Return Gaussians ``[count, n, n]`` of height 1 with centres in the middle half of a plane box."""
     if grid.dimensions != 2 or count < 1 or not 0 < narrowest <= widest:
@@ -123,8 +120,8 @@ def _bumps(grid: Grid, generator: Generator, count: int, narrowest: float, wides
             f"{grid.points}, {count}, {narrowest} and {widest}"
         )
     centre, sigma = (
-        _uniform(generator, 0.25, 0.75, 2, count, 1, 1),
-        _uniform(generator, narrowest, widest, count, 1, 1),
+        uniform(generator, 0.25, 0.75, 2, count, 1, 1),
+        uniform(generator, narrowest, widest, count, 1, 1),
     )
     x, y = (axis / length for axis, length in zip(grid.coordinates(), grid.lengths, strict=True))
     return torch.exp(-0.5 * ((x - centre[0]).square() + (y - centre[1]).square()) / sigma.square())
@@ -132,7 +129,7 @@ def _bumps(grid: Grid, generator: Generator, count: int, narrowest: float, wides
 
 def _start(grid: Grid, generator: Generator, sources: float, narrowest: float, widest: float) -> Tensor:
     u = _bumps(grid, generator, int(sources), narrowest, widest)
-    return (_uniform(generator, 0.5, 1.0, int(sources), 1, 1) * u).sum(0)
+    return (uniform(generator, 0.5, 1.0, int(sources), 1, 1) * u).sum(0)
 
 
 def wave_layers(
@@ -164,8 +161,8 @@ def wave_layers(
     _check_speeds(slowest, fastest)
     if count < 1:
         raise InputError(f"a layered medium has at least one layer, found {layers}")
-    speed = _uniform(generator, slowest, fastest, count)
-    cuts = _uniform(generator, 0.0, 1.0, count - 1).sort().values
+    speed = uniform(generator, slowest, fastest, count)
+    cuts = uniform(generator, 0.0, 1.0, count - 1).sort().values
     y = grid.coordinates()[1] / grid.lengths[1]
     c = speed[torch.searchsorted(cuts, y.contiguous())]
     return torch.stack([u, torch.zeros_like(u), c])
@@ -198,7 +195,7 @@ def wave_lenses(
     """
     u = _start(grid, generator, sources, narrowest, widest)
     _check_speeds(slowest, fastest)
-    height = _uniform(generator, -1.0, 1.0, int(lenses), 1, 1)
+    height = uniform(generator, -1.0, 1.0, int(lenses), 1, 1)
     bumps = (height * _bumps(grid, generator, int(lenses), 0.1, 0.2)).sum(0)
     c = 0.5 * (slowest + fastest) + 0.5 * (fastest - slowest) * torch.tanh(bumps)
     return torch.stack([u, torch.zeros_like(u), c])

@@ -33,7 +33,7 @@ class History:
     ----------
     records : tuple of dict
         One an epoch: epoch, step, train_loss, learning_rate, windows_per_second and, where one was made,
-        validation (relative error of one step).
+        validation (relative error of one step, over the leads of the training).
     best, best_epoch : float, int
         The smallest validation error (training loss where nothing is held out), and its epoch.
     stopped : str
@@ -158,7 +158,7 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
     windows = _source(run, data, ids.train, length, pairs)
     validation = None
     if len(ids.validation):
-        validation = _source(run, data, ids.validation, min(length, 2), _validated(pairs, config))
+        validation = _source(run, data, ids.validation, min(length, 2), _validated(pairs))
     if not resumed:
         run.plain.set_units(data, ids.train)
     run.train(windows, validation, quiet=quiet)
@@ -173,10 +173,8 @@ def _objective(model: nn.Module, loss: Loss, task: Task | None, config: FitConfi
     )
 
 
-def _validated(pairs: Pairs, config: FitConfig) -> Pairs:
-    """Return the windows of one step that validation looks at; where starts are few, of all leads but 0."""
-    if config.starts is None:
-        return Pairs((config.reference,))
+def _validated(pairs: Pairs) -> Pairs:
+    """Return the windows of one step that validation looks at: of all leads but 0."""
     return pairs._replace(leads=tuple(lead for lead in pairs.leads if lead))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sciode.core.errors import InputError
+from sciode.nn.sharded import local, spread_like
 
 
 def real_view(tensor: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if target.shape != tensors[name].shape:
             shapes = f"{tuple(tensors[name].shape)} in the file, {tuple(target.shape)} in the model"
             raise InputError(f"tensor {name!r} has shape {shapes}")
-        target.copy_(tensors[name])
+        local(target).copy_(local(spread_like(tensors[name], target)))
 
 
 def _named(module: nn.Module) -> dict[str, Tensor]:

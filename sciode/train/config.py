@@ -49,6 +49,9 @@ class FitConfig:
         Stop after so many validations without a better one.
     seed : int
         Order of the windows, and the randomness inside the model.
+    sharded : bool
+        Spread weights, gradients, averages and the optimizer's state over the processes (FSDP), in place of a copy
+        on each. The result is the same.
     workers : int
         Processes that read the file, where it does not fit in ``memory``.
     memory : float
@@ -78,6 +81,7 @@ class FitConfig:
     precision: str = "no"
     patience: int | None = None
     seed: int = 0
+    sharded: bool = False
     workers: int = 0
     memory: float = 512.0
     validate_every: int = 1

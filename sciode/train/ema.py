@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sciode.nn.sharded import local
 from sciode.nn.tensors import real_view
 
 
@@ -34,7 +35,7 @@ class Average:
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
         self.decay = decay
-        self.weights = [real_view(parameter.detach()) for parameter in parameters]
+        self.weights = [real_view(local(parameter.detach())) for parameter in parameters]
         self.tensors = [weight.clone() for weight in self.weights]
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """One call that trains a model, on one process or many."""
 
+import copy
 import json
 import platform
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import sciode
 from sciode.core.errors import InputError
 from sciode.data import Families, Split
 from sciode.data import split as split_ids
+from sciode.nn.tensors import load_tensors
 from sciode.train.config import FitConfig
 from sciode.train.objective import Loss, Objective, relative_l2
 from sciode.train.run import Run
@@ -136,8 +138,13 @@ def fit(
     card = _card(model, data, ids, settings, _name(loss) if task is None else repr(task))
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        run = Run(_objective(model, loss, task, settings), settings, accelerator, card, folder)
+        # What is spread stays so: a copy is, and the caller's model gets the best weights at the end.
+        own = copy.deepcopy(model) if settings.sharded else model
+        run = Run(_objective(own, loss, task, settings), settings, accelerator, card, folder)
         _train(run, data, ids, resume, quiet)
+    if run.best is not None and own is not model:
+        load_tensors(model, run.best)
+        model.eval()
     at = run.at
     if at.best is None or at.best_epoch is None or at.stopped is None:
         raise InputError("the run ended before its first epoch")

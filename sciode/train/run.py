@@ -15,6 +15,7 @@ from sciode.core.errors import InputError
 from sciode.core.files import write_text
 from sciode.core.progress import Bar, progress
 from sciode.core.random import derive_seed
+from sciode.nn.sharded import local, spread_like, whole
 from sciode.nn.tensors import load_tensors, module_tensors
 from sciode.train.config import FitConfig
 from sciode.train.ema import Average
@@ -22,6 +23,7 @@ from sciode.train.errors import DivergedError
 from sciode.train.objective import Objective
 from sciode.train.plan import Plan, weight_groups
 from sciode.train.schedule import learning_rate
+from sciode.train.sharding import shard
 from sciode.train.state import LOSS, Progress, check_same, restore, run_tensors
 from sciode.train.task import TaskObjective
 from sciode.train.windows import Batch, Source, epoch_order, evenly, shares
@@ -46,9 +48,14 @@ class Run:
         self.config, self.accelerator, self.card, self.folder = config, accelerator, dict(card), folder
         self.model: Any = objective.model
         self.plain = objective  # what prepare may wrap
+        if config.sharded:
+            shard(self.model, accelerator)
         groups = weight_groups(self.model, config.weight_decay, config.rates)
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
-        self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
+        if config.sharded:
+            self.objective, self.optimizer = objective, accelerator.prepare(optimizer)
+        else:
+            self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
         self.average = Average(self.model.parameters(), config.ema)
         self.at = Progress()
         self.loss = torch.zeros((), dtype=torch.float64, device=accelerator.device)
@@ -92,11 +99,12 @@ class Run:
         for group in self.optimizer.param_groups:
             peak = self.config.learning_rate * group["rate"]
             group["lr"] = learning_rate(step, plan.steps, peak, self.config.warmup)
-        loss = self.objective(*batch)
+        with self.accelerator.autocast():
+            loss = self.objective(*batch)
         self.accelerator.backward(loss)
         bad = ~torch.isfinite(loss.detach())
         if self.config.clip > 0:
-            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+            norm = whole(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip))
             if self.config.precision != "fp16":  # there the scaler meets infinite gradients by itself
                 bad = bad | ~torch.isfinite(norm)
         self.optimizer.step()
@@ -139,7 +147,10 @@ class Run:
 
     def _validate(self, validation: Source) -> float:
         rank, count = self.accelerator.process_index, self.accelerator.num_processes
-        mine = evenly(len(validation), _VALIDATION_WINDOWS)[rank::count].split(self.config.batch)
+        chosen = evenly(len(validation), _VALIDATION_WINDOWS)
+        if self.config.sharded:  # each process takes part in every gathering of weights, so all take as many
+            chosen = chosen[: len(chosen) // count * count]
+        mine = chosen[rank::count].split(self.config.batch)
         self.model.eval()
         with self.average.swapped(), self.accelerator.autocast():
             sums = self.plain.errors(validation.batches(mine))
@@ -167,16 +178,18 @@ class Run:
 
     def _averaged(self) -> dict[str, Tensor]:
         with self.average.swapped():
-            return {name: tensor.clone() for name, tensor in module_tensors(self.model).items()}
+            return {name: whole(tensor).clone() for name, tensor in module_tensors(self.model).items()}
 
     def _save(self) -> None:
         self._look()
         loss = self.accelerator.gather(self.loss.reshape(1))
-        if self.folder is None or not self.accelerator.is_main_process:
+        if self.folder is None or not (self.config.sharded or self.accelerator.is_main_process):
+            return
+        tensors = run_tensors(self.model, self._averaged(), self.optimizer.optimizer, loss)
+        if not self.accelerator.is_main_process:
             return
         lines = "".join(f"{json.dumps(record)}\n" for record in self.at.records)
         write_text(self.folder / "metrics.jsonl", lines)
-        tensors = run_tensors(self.model, self._averaged(), self.optimizer.optimizer, loss)
         save_checkpoint(self.folder / "checkpoints/last.safetensors", tensors, self._card())
 
     def resume(self) -> bool:
@@ -190,8 +203,7 @@ class Run:
         tensors, card = load_checkpoint(path)
         check_same(card, self.card)
         averaged = restore(self.model, self.optimizer.optimizer, tensors)
-        names = [name for name, _ in self.model.named_parameters()]
-        self.average.load([averaged[name] for name in names])
+        self.average.load(local(spread_like(averaged[name], p)) for name, p in self.model.named_parameters())
         self.at = Progress(**card["progress"])
         # Of another number of processes only the mean can be taken over, and it is all that is reported.
         same = len(tensors[LOSS]) == self.accelerator.num_processes

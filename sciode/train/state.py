@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sciode.core.errors import InputError
+from sciode.nn.sharded import spread_like, whole
 from sciode.nn.tensors import load_tensors, module_tensors, real_view
 
 MODEL, WEIGHTS, OPTIMIZER, LOSS = "model.", "train.weights.", "train.optimizer.", "train.loss"
 # Options that do not change the result, so a resumed run may change them.
-_FREE = {"workers", "memory", "checkpoint_every", "checkpoint_steps"}
+_FREE = {"workers", "memory", "sharded", "checkpoint_every", "checkpoint_steps"}
 
 
 @dataclass
@@ -41,7 +42,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as real tensors, named ``<parameter number>.<entry>``."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{number}.{entry}": real_view(torch.as_tensor(value))
+        f"{number}.{entry}": real_view(whole(torch.as_tensor(value)))
         for number, entries in state.items()
         for entry, value in entries.items()
     }
@@ -55,7 +56,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
         number, _, entry = name.partition(".")
         like = parameters[int(number)]
         paired = like.is_complex() and tensor.ndim == like.ndim + 1
-        state.setdefault(int(number), {})[entry] = torch.view_as_complex(tensor) if paired else tensor
+        value = torch.view_as_complex(tensor) if paired else tensor
+        state.setdefault(int(number), {})[entry] = spread_like(value, like) if value.ndim else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -65,7 +67,7 @@ def run_tensors(
     """Return all tensors of a run: averaged model, plain weights, optimizer, sum of the epoch's losses."""
     return {
         **{MODEL + name: tensor for name, tensor in averaged.items()},
-        **{WEIGHTS + name: tensor for name, tensor in module_tensors(model).items()},
+        **{WEIGHTS + name: whole(tensor) for name, tensor in module_tensors(model).items()},
         **{OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(optimizer).items()},
         LOSS: loss,
     }

@@ -8,6 +8,7 @@ import torch
 
 from sciode.bench.config import Pretraining
 from sciode.bench.problems import Problem, prepare
+from sciode.core.checkpoint import load_checkpoint
 from sciode.core.errors import InputError
 from sciode.core.files import write_json
 from sciode.core.names import lookup
@@ -55,7 +56,7 @@ def joined(problems: Mapping[str, Problem]) -> Families:
 def continued(path: Path, data: Trajectories) -> Emulator:
     """Return the model of a checkpoint, made to take the fields of ``data``.
 
-    Embedding and recovery are new where the number of fields differs; the units are fitted anew in any case.
+    Embedding and recovery are new where the fields differ; the units are fitted anew in any case.
 
     Raises
     ------
@@ -66,10 +67,14 @@ def continued(path: Path, data: Trajectories) -> Emulator:
     channels, dimensions = data.shape[2], len(data.shape) - 3
     if not isinstance(model, Emulator) or model.dimensions != dimensions:
         raise InputError(f"{path} holds {type(model).__name__}, which does not take {dimensions}D fields")
-    if model.channels == channels:
+    known = tuple(load_checkpoint(path)[1].get("fields", data.fields))
+    if model.channels == channels and known == data.fields:
         return model.train()
     if not isinstance(model, Poseidon):
-        raise InputError(f"{path}: {type(model).__name__} takes {model.channels} fields, the data have {channels}")
+        raise InputError(
+            f"{path}: {type(model).__name__} was trained on {', '.join(known)}, the data have "
+            f"{', '.join(data.fields)}; only Poseidon takes other fields"
+        )
     return model.adapted(channels).train()
 
 

@@ -26,6 +26,8 @@ class Families:
         Data sets by name, with the same number of times, channels and points.
     seed
         Of the split of each, see :func:`sciode.data.split`. Constants are fitted on the training parts alone.
+    same_fields
+        Whether the names of the channels must agree too, in order.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class Families:
     Raises
     ------
     InputError
-        For no parts, and for parts whose shapes differ, naming the first that does.
+        For no parts, and for parts whose shapes or fields differ, naming the first that does.
 
     Examples
     --------
@@ -54,7 +56,7 @@ class Families:
 
     dt = 1.0
 
-    def __init__(self, parts: Mapping[str, Trajectories], seed: int = 0) -> None:
+    def __init__(self, parts: Mapping[str, Trajectories], seed: int = 0, *, same_fields: bool = True) -> None:
         if not parts:
             raise InputError("Families takes at least one data set")
         self.parts, self.seed = dict(parts), seed
@@ -64,6 +66,11 @@ class Families:
                 raise InputError(
                     f"families must agree in times, channels and points: {first!r} has {list(one.shape[1:])}, "
                     f"{name!r} {list(other.shape[1:])}; decimate or resample one of them"
+                )
+            if same_fields and other.fields != one.fields:
+                raise InputError(
+                    f"families must have the same fields: {first!r} has {', '.join(one.fields)}, {name!r} "
+                    f"{', '.join(other.fields)}; if their names alone differ, say same_fields=False"
                 )
         self._splits = {name: split(part, seed=seed) for name, part in self.parts.items()}
         self.normalisers = {

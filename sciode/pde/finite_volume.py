@@ -17,7 +17,7 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.names import lookup
 from sciode.core.typing import State, Time
-from sciode.pde.reconstruction import GAUSS, van_leer, weno5
+from sciode.pde.reconstruction import GAUSS, van_leer, weno5_at
 from sciode.solve import Drift
 
 
@@ -147,10 +147,10 @@ def _muscl(law: Law, extended: Tensor) -> Tensor:
 
 
 def _weno5(law: Law, extended: Tensor) -> Tensor:
-    values = torch.stack([weno5(extended, -0.5, dim=2), weno5(extended, 0.5, dim=2)]).unsqueeze(1)
+    values = torch.stack(weno5_at(extended, (-0.5, 0.5), dim=2)).unsqueeze(1)
     for dim in range(5, values.dim()):
         inside = values.narrow(dim, 1, values.shape[dim] - 2)
-        values = torch.cat([weno5(inside, -GAUSS, dim=dim), weno5(inside, GAUSS, dim=dim)], dim=1)
+        values = torch.cat(weno5_at(inside, (-GAUSS, GAUSS), dim=dim), dim=1)
     return values
 
 

@@ -4,6 +4,7 @@ Symbols: ``xi`` position in a cell, -1/2 .. 1/2; ``c`` weights of averages; ``d`
 stencils; ``beta`` their smoothness.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -67,24 +68,37 @@ def weno5(q: Tensor, xi: float, dim: int = -1) -> Tensor:
     >>> weno5(x**2 + 1 / 12, 0.5)
     tensor([ 6.2500, 12.2500, 20.2500], dtype=torch.float64)
     """
+    return weno5_at(q, (xi,), dim)[0]
+
+
+def weno5_at(q: Tensor, positions: Sequence[float], dim: int = -1) -> list[Tensor]:
+    """Return the values of :func:`weno5` at several positions, which share what is not linear in the weights.
+
+    >>> x = torch.arange(7, dtype=torch.float64)
+    >>> [round(v[0].item(), 12) for v in weno5_at(x**2 + 1 / 12, (-0.5, 0.5))]
+    [2.25, 6.25]
+    """
     count = q.shape[dim] - 4
-    cells = [q.narrow(dim, j, count) for j in range(5)]
-    candidates, linear = table(xi)
-    beta = [_smoothness(cells[r], cells[r + 1], cells[r + 2], r) for r in range(3)]
+    step = q.diff(dim=dim)
+    # Differences of neighbours, about which everything is said: constants come out to the last bit.
+    a, b, c, d = (step.narrow(dim, j, count) for j in range(4))
+    slopes = ((a, b), (b, c), (c, d))
+    beta = [13 / 12 * (high - low).square() for low, high in slopes]
+    tilts = (3 * b - a, b + c, 3 * c - d)
+    beta = [torch.addcmul(bend, tilt, tilt, value=0.25) for bend, tilt in zip(beta, tilts, strict=True)]
     tau = (beta[0] - beta[2]).abs()
-    alpha = [d * (1 + (tau / (b + 1e-13)) ** 2) for d, b in zip(linear, beta, strict=True)]
-    values = [sum(c * cells[r + j] for j, c in enumerate(candidates[r])) for r in range(3)]
-    # About the cell's own average: constants come out to the last bit.
-    middle = cells[2]
-    excess = sum(a * (v - middle) for a, v in zip(alpha, values, strict=True))
-    total = middle + excess / (alpha[0] + alpha[1] + alpha[2])
-    assert isinstance(total, Tensor)
-    return total
+    trust = [1 + (tau / (b_r + 1e-13)).square() for b_r in beta]
+    middle = q.narrow(dim, 2, count)
+    return [_blend(middle, slopes, trust, xi) for xi in positions]
 
 
-def _smoothness(a: Tensor, b: Tensor, c: Tensor, r: int) -> Tensor:
-    slope = (a - 4 * b + 3 * c, a - c, 3 * a - 4 * b + c)[r]
-    return 13 / 12 * (a - 2 * b + c) ** 2 + 0.25 * slope**2
+def _blend(middle: Tensor, slopes: tuple[tuple[Tensor, Tensor], ...], trust: list[Tensor], xi: float) -> Tensor:
+    parabolas, linear = _KNOWN[xi] if xi in _KNOWN else _by_steps(xi)
+    total = excess = torch.zeros_like(middle)
+    for (low, high), (one, two), d, t in zip(slopes, parabolas, linear, trust, strict=True):
+        weight = d * t
+        total, excess = total + weight, torch.addcmul(excess, weight, one * low + two * high)
+    return middle + excess / total
 
 
 @cache
@@ -107,3 +121,13 @@ def _weights(cells: np.ndarray, xi: float) -> np.ndarray:
     powers = np.arange(len(cells))[:, None]
     averages = ((cells + 0.5) ** (powers + 1) - (cells - 0.5) ** (powers + 1)) / (powers + 1)
     return np.linalg.solve(averages, xi ** powers[:, 0])
+
+
+def _by_steps(xi: float) -> tuple[list[tuple[float, float]], list[float]]:
+    """Return each parabola's weights of its two differences, which add up to its value less the cell's average."""
+    ((a, b, _), (c, _, d), (_, e, f)), linear = table(xi)
+    return [(-a, -(a + b)), (-c, d), (e + f, f)], linear
+
+
+# Worked out before a compiler looks: it would follow the linear algebra.
+_KNOWN = {xi: _by_steps(xi) for xi in (-0.5, 0.5, -GAUSS, GAUSS)}

@@ -227,6 +227,7 @@ def _card(model: Any, data: Any, ids: Split, settings: FitConfig, loss: str) -> 
         "config": settings.to_dict(),
         "loss": loss,
         "data": data.spec(),
+        "fields": list(data.fields),
         "split": ids.to_dict(),
         "versions": versions,
     }

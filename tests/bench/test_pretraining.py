@@ -189,7 +189,7 @@ def test_only_transformers_take_other_fields(folder, tmp_path):
 
     one, two = open_trajectories(folder / "one.hdf5"), open_trajectories(folder / "two.hdf5")
     history = fit(UNet.for_data(one, width=4, depth=1), one, directory=tmp_path, steps=1, quiet=True)
-    with pytest.raises(InputError, match="UNet takes 1 fields, the data have 2"):
+    with pytest.raises(InputError, match="UNet was trained on u0, the data have u0, u1"):
         continued(history.checkpoint, two)
 
 

@@ -12,13 +12,21 @@ from sciode.surrogate import UNet
 from sciode.train import fit
 
 
-def family(folder: Path, name: str, count: int, size: float, shift: float, points: int = 8) -> Trajectories:
+def family(
+    folder: Path,
+    name: str,
+    count: int,
+    size: float,
+    shift: float,
+    points: int = 8,
+    fields: tuple[str, str] = ("a", "b"),
+) -> Trajectories:
     u = shift + size * np.random.default_rng(len(name)).standard_normal((count, 5, 2, points))
     path = write_trajectories(
         folder / f"{name}.h5",
         source=[u],
         shape=u.shape,
-        fields=["a", "b"],
+        fields=fields,
         times=0.1 * np.arange(5),
         grid=[np.arange(points)],
     )
@@ -84,5 +92,9 @@ def test_bad_parts_are_named(tmp_path: Path, both: Families) -> None:
         Families({})
     with pytest.raises(InputError, match=r"'calm' has \[5, 2, 8\], 'fine' \[5, 2, 16\]"):
         Families({"calm": both.parts["calm"], "fine": family(tmp_path, "fine", 5, 1.0, 0.0, points=16)})
+    renamed = family(tmp_path, "renamed", 12, 1.0, 0.0, fields=("a", "c"))
+    with pytest.raises(InputError, match="same fields: 'calm' has a, b, 'renamed' a, c"):
+        Families({"calm": both.parts["calm"], "renamed": renamed})
+    assert len(Families({"calm": both.parts["calm"], "renamed": renamed}, same_fields=False)) == 24
     with pytest.raises(IndexError, match="out of bounds for 32"):
         both[32]

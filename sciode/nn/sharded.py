@@ -13,6 +13,11 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def gathered(tensor: Tensor) -> Tensor:
+    """Return the full tensor as :func:`whole`, but on the CPU where it is spread: many at once fit there alone."""
+    return whole(tensor).cpu() if hasattr(tensor, "full_tensor") else tensor
+
+
 def local(tensor: Tensor) -> Tensor:
     """Return this process's part, which shares its memory; of a plain tensor that is all of it."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
@@ -25,4 +30,5 @@ def spread_like(full: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     assert isinstance(like, DTensor)
-    return distribute_tensor(full.to(like.device), like.device_mesh, like.placements)
+    # No rank is the source: each takes its part of what all have, and nothing is sent.
+    return distribute_tensor(full.to(like.device), like.device_mesh, like.placements, src_data_rank=None)

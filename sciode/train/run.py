@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sciode.core.errors import InputError
 from sciode.core.files import write_text
 from sciode.core.progress import Bar, progress
 from sciode.core.random import derive_seed
-from sciode.nn.sharded import local, spread_like, whole
+from sciode.nn.sharded import gathered, local, spread_like, whole
 from sciode.nn.tensors import load_tensors, module_tensors
 from sciode.train.config import FitConfig
 from sciode.train.ema import Average
@@ -26,7 +27,7 @@ from sciode.train.schedule import learning_rate
 from sciode.train.sharding import shard
 from sciode.train.state import LOSS, Progress, check_same, restore, run_tensors
 from sciode.train.task import TaskObjective
-from sciode.train.windows import Batch, Source, epoch_order, evenly, shares
+from sciode.train.windows import Batch, Source, epoch_order, equal_shares, evenly, shares
 
 # Steps between looks at whether the loss is finite: a look waits for the device.
 _LOOK = 200
@@ -49,7 +50,7 @@ class Run:
         self.model: Any = objective.model
         self.plain = objective  # what prepare may wrap
         if config.sharded:
-            shard(self.model, accelerator)
+            shard(objective, accelerator)
         groups = weight_groups(self.model, config.weight_decay, config.rates)
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         if config.sharded:
@@ -68,7 +69,7 @@ class Run:
         """Train from where the run stands to its end; the model is left with its best weights."""
         plan = Plan.of(self.config, len(windows), self.accelerator.num_processes)
         quiet = quiet or not self.accelerator.is_main_process
-        with progress(f"training {type(self.model).__name__}", plan.steps, quiet=quiet) as bar:
+        with progress(f"training {self.card['model']['name']}", plan.steps, quiet=quiet) as bar:
             bar.advance(self.at.step, _note(self.at.records))
             while self.at.stopped is None:
                 self._epoch(windows, validation, plan, bar)
@@ -147,10 +148,7 @@ class Run:
 
     def _validate(self, validation: Source) -> float:
         rank, count = self.accelerator.process_index, self.accelerator.num_processes
-        chosen = evenly(len(validation), _VALIDATION_WINDOWS)
-        if self.config.sharded:  # each process takes part in every gathering of weights, so all take as many
-            chosen = chosen[: len(chosen) // count * count]
-        mine = chosen[rank::count].split(self.config.batch)
+        mine = equal_shares(evenly(len(validation), _VALIDATION_WINDOWS), self.config.batch, rank, count)
         self.model.eval()
         with self.average.swapped(), self.accelerator.autocast():
             sums = self.plain.errors(validation.batches(mine))
@@ -178,19 +176,20 @@ class Run:
 
     def _averaged(self) -> dict[str, Tensor]:
         with self.average.swapped():
-            return {name: whole(tensor).clone() for name, tensor in module_tensors(self.model).items()}
+            return {name: gathered(tensor).clone() for name, tensor in module_tensors(self.model).items()}
 
     def _save(self) -> None:
         self._look()
         loss = self.accelerator.gather(self.loss.reshape(1))
         if self.folder is None or not (self.config.sharded or self.accelerator.is_main_process):
             return
-        tensors = run_tensors(self.model, self._averaged(), self.optimizer.optimizer, loss)
+        pairs = run_tensors(self.model, self._averaged(), self.optimizer.optimizer, loss)
         if not self.accelerator.is_main_process:
+            deque(pairs, maxlen=0)  # only takes part
             return
         lines = "".join(f"{json.dumps(record)}\n" for record in self.at.records)
         write_text(self.folder / "metrics.jsonl", lines)
-        save_checkpoint(self.folder / "checkpoints/last.safetensors", tensors, self._card())
+        save_checkpoint(self.folder / "checkpoints/last.safetensors", dict(pairs), self._card())
 
     def resume(self) -> bool:
         """Take up the run saved in the folder, if there is one; say whether there was.

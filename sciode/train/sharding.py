@@ -8,19 +8,19 @@ from torch import nn
 from sciode.core.errors import InputError
 
 
-def shard(model: nn.Module, accelerator: Accelerator) -> None:
-    """Spread the weights of ``model`` over the processes, in place; they are gathered block by block when needed.
+def shard(objective: nn.Module, accelerator: Accelerator) -> None:
+    """Spread the weights of ``objective`` over the processes, in place; each block is gathered when it is needed.
 
-    Blocks are the entries of its lists of modules, the innermost ones. Gradients come averaged over the
-    processes. To be called before the optimizer is built.
+    Blocks are the entries of its lists of modules, the innermost ones; the rest is gathered for ``forward`` and
+    ``errors`` as a whole. Gradients come averaged over the processes. To be called before the optimizer is built.
 
     Raises
     ------
     InputError
-        In one process alone, and for complex weights.
+        In one process alone, for complex weights, and with fp16.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     count = accelerator.num_processes
     if count < 2:
@@ -28,15 +28,18 @@ def shard(model: nn.Module, accelerator: Accelerator) -> None:
             "sharded=True spreads the weights over processes and there is one: start it by `accelerate launch` or "
             "`torchrun`, or leave it out"
         )
-    if wrong := [name for name, p in model.named_parameters() if p.is_complex()]:
-        raise InputError(f"sharded=True takes real weights; {type(model).__name__} has complex ones: {wrong[0]}")
-    model.to(accelerator.device)
+    if accelerator.mixed_precision == "fp16":  # each process would scale by what it sees of the gradients
+        raise InputError("sharded=True goes with precision='bf16' or 'no', not with 'fp16'")
+    if wrong := [name for name, p in objective.named_parameters() if p.is_complex()]:
+        raise InputError(f"sharded=True takes real weights; complex ones are in {wrong[0]}")
+    # Each call moves what it spreads to the device, so that the whole is never there.
     mesh = init_device_mesh(accelerator.device.type, (count,))
-    for block in blocks(model):
+    for block in blocks(objective):
         fully_shard(block, mesh=mesh)
     # The root too lets go of its whole weights after a forward pass, which by default it would keep: the average
     # is swapped in between two of them.
-    fully_shard(model, mesh=mesh, reshard_after_forward=True)
+    fully_shard(objective, mesh=mesh, reshard_after_forward=True)
+    register_fsdp_forward_method(objective, "errors")
 
 
 def blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -4,7 +4,7 @@ Random numbers need no place in it: the order of an epoch and the noise of a ste
 their numbers. Nor does the learning rate, a function of the step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sciode.core.errors import InputError
-from sciode.nn.sharded import spread_like, whole
+from sciode.nn.sharded import gathered, spread_like
 from sciode.nn.tensors import load_tensors, module_tensors, real_view
 
 MODEL, WEIGHTS, OPTIMIZER, LOSS = "model.", "train.weights.", "train.optimizer.", "train.loss"
@@ -38,18 +38,16 @@ class Progress:
         return asdict(self)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's state as real tensors, named ``<parameter number>.<entry>``."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Yield the optimizer's state as real tensors, named ``<parameter number>.<entry>``."""
     state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{entry}": real_view(whole(torch.as_tensor(value)))
-        for number, entries in state.items()
-        for entry, value in entries.items()
-    }
+    for number, entries in state.items():
+        for entry, value in entries.items():
+            yield f"{number}.{entry}", real_view(gathered(torch.as_tensor(value)))
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` returned."""
+    """Put back what :func:`optimizer_tensors` yielded."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -63,14 +61,15 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 def run_tensors(
     model: nn.Module, averaged: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, loss: Tensor
-) -> dict[str, Tensor]:
-    """Return all tensors of a run: averaged model, plain weights, optimizer, sum of the epoch's losses."""
-    return {
-        **{MODEL + name: tensor for name, tensor in averaged.items()},
-        **{WEIGHTS + name: whole(tensor) for name, tensor in module_tensors(model).items()},
-        **{OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(optimizer).items()},
-        LOSS: loss,
-    }
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors of a run by name: averaged model, plain weights, optimizer, sum of the epoch's losses.
+
+    One by one, so that a process which only takes part in gathering spread ones holds no more than one of them.
+    """
+    yield from ((MODEL + name, tensor) for name, tensor in averaged.items())
+    yield from ((WEIGHTS + name, gathered(tensor)) for name, tensor in module_tensors(model).items())
+    yield from ((OPTIMIZER + name, tensor) for name, tensor in optimizer_tensors(optimizer))
+    yield LOSS, loss
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

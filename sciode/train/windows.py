@@ -147,6 +147,23 @@ def shares(order: Tensor, batch: int, rank: int, processes: int) -> list[Tensor]
     return [part[rank * own : (rank + 1) * own] for part in order[:whole].split(batch)] if whole else []
 
 
+def equal_shares(order: Tensor, batch: int, rank: int, processes: int) -> list[Tensor]:
+    """Cut ``order`` into parts of about ``batch``, as many on every process, and return this process's.
+
+    None is lost and none is empty, so that all take part in every gathering of spread weights. Where there are
+    fewer windows than processes each takes all, which a mean over them does not notice.
+
+    >>> [[part.tolist() for part in equal_shares(torch.arange(5), 2, rank, 2)] for rank in (0, 1)]
+    [[[0, 2], [4]], [[1], [3]]]
+    >>> equal_shares(torch.arange(1), 2, rank=1, processes=2)
+    [tensor([0])]
+    """
+    if len(order) < processes:
+        return list(order.split(batch))
+    parts = math.ceil(len(order) / processes / batch)
+    return list(order[rank::processes].tensor_split(min(parts, len(order) // processes)))
+
+
 def evenly(count: int, most: int) -> Tensor:
     """Return at most ``most`` numbers below ``count``, evenly spread.
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,40 +18,94 @@ from sciode.nn.sharded import local, spread_like, whole
 from sciode.surrogate import Poseidon, load_surrogate
 from sciode.train import fit
 from sciode.train.sharding import blocks, shard
-from tests.train.test_processes import ENVIRONMENT, _port, run, weights
+from tests.train.test_processes import ENVIRONMENT, _port, weights
 from tests.train.waves import file_2d, waves_2d
 
-SETTINGS = {"width": 8, "depths": [2, 1], "heads": [1, 2], "skips": [1, 0], "window": 4, "patch": 2}
-MODEL = ["--model", "poseidon", "--batch", "8", "--set", "leads=[0,1,2]", "--quiet", "--device", "cpu"]
-MODEL += [part for key, value in SETTINGS.items() for part in ("--set", f"model.{key}={json.dumps(value)}")]
+SETTINGS: dict[str, Any] = {
+    "width": 8,
+    "depths": [2, 1],
+    "heads": [1, 2],
+    "skips": [1, 0],
+    "window": 4,
+    "patch": 2,
+}
+SETTINGS["checkpointing"] = True
+OPTIONS = ["--model", "poseidon", "--batch", "8", "--epochs", "3", "--learning-rate", "0.001", "--quiet"]
+OPTIONS += ["--device", "cpu", "--set", "leads=[0,1,2]"]
+OPTIONS += [part for key, value in SETTINGS.items() for part in ("--set", f"model.{key}={json.dumps(value)}")]
+SHARDED = ["--set", "sharded=true"]
+# What a process is that stops by itself after an epoch: its first argument says after which.
+STOPPED = """
+import sys
+from sciode.cli import main
+from sciode.train.run import Run
+
+finish, last = Run._finish_epoch, int(sys.argv[1])
+
+def stop(self, *rest):
+    finish(self, *rest)
+    if self.at.epoch == last:
+        sys.exit(0)
+
+Run._finish_epoch = stop
+main(sys.argv[2:])
+"""
 
 
-def train(file: Path, folder: Path, *more: str, processes: int = 1) -> None:
-    launch = [] if processes == 1 else ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    if launch:
+# And one that looks at the model that it gave to fit: its own class, whole, with the best weights.
+LOOKING = """
+import sys
+import torch
+import sciode.train
+from sciode.cli import main
+from sciode.core.checkpoint import load_checkpoint
+from sciode.nn import module_tensors
+
+fit = sciode.train.fit
+
+def looked_at(model, *rest, **options):
+    history = fit(model, *rest, **options)
+    best = load_checkpoint(history.checkpoint)[0]
+    assert type(model).__name__ == "Poseidon" and not model.training
+    assert {type(p) for p in model.parameters()} == {torch.nn.Parameter}
+    assert all(torch.equal(best["model." + name], tensor) for name, tensor in module_tensors(model).items())
+    return history
+
+sciode.train.fit = looked_at
+main(sys.argv[1:])
+"""
+
+
+def train(file: Path, folder: Path, *more: str, processes: int = 1, script: tuple[str, ...] = ()) -> None:
+    program = script or ("-m", "sciode.cli")
+    launch: list[str] = []
+    if processes > 1:
+        launch += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
         launch += ["--main_process_port", _port(), "--num_machines", "1", "--mixed_precision", "no"]
-        launch += ["--dynamo_backend", "no", "-m"]
-    result = run(*launch, "sciode.cli", "train", str(file), "-o", str(folder), *MODEL, *more)
+        launch += ["--dynamo_backend", "no"]
+    command = [sys.executable, *launch, *program, "train", str(file), "-o", str(folder), *OPTIONS, *more]
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
 
 
-def at_start() -> dict[str, torch.Tensor]:
-    torch.manual_seed(derive_seed(0, "weights"))
-    return module_tensors(Poseidon(1, **SETTINGS))
-
-
 def same(one: Path, two: Path) -> None:
-    """Check that two runs moved their weights alike, up to the order of summation."""
-    a, b, start = weights(one), weights(two), at_start()
-    assert a.keys() == b.keys()
-    for name, tensor in a.items():
-        if name.startswith("model.network"):
-            moved = (tensor - start[name.removeprefix("model.")]).norm()
-            assert moved > 0
-            assert (b[name] - tensor).norm() < 0.05 * moved, name
-    last = [json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1]) for folder in (one, two)]
-    assert last[1]["train_loss"] == pytest.approx(last[0]["train_loss"], rel=1e-3)
-    assert last[1]["validation"] == pytest.approx(last[0]["validation"], rel=2e-2)
+    """Check that two runs moved their weights alike, up to the order of summation, and moved them."""
+    torch.manual_seed(derive_seed(0, "weights"))
+    start = module_tensors(Poseidon(1, **SETTINGS))
+    for file in ("last", "best"):
+        a, b = weights(one, file), weights(two, file)
+        assert a.keys() == b.keys()
+        names = [name for name in start if name.startswith("network.")]
+        moved = torch.stack([(a[f"model.{name}"] - start[name]).norm() for name in names]).norm()
+        apart = torch.stack([(a[f"model.{name}"] - b[f"model.{name}"]).norm() for name in names]).norm()
+        assert apart < 1e-3 * moved
+        assert moved > 0.05 * torch.stack([start[name].norm() for name in names]).norm()
+    first, second = ((folder / "metrics.jsonl").read_text().splitlines() for folder in (one, two))
+    assert len(first) == len(second) == 3
+    for line, other in zip(first, second, strict=True):
+        a_epoch, b_epoch = json.loads(line), json.loads(other)
+        assert b_epoch["train_loss"] == pytest.approx(a_epoch["train_loss"], rel=1e-5)
+        assert b_epoch["validation"] == pytest.approx(a_epoch["validation"], rel=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -58,45 +113,38 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(file_2d(tmp_path_factory.mktemp("data"), "waves", waves_2d(12, 5, 16, (0.5, 0.2))).path)
 
 
-def test_spread_weights_are_trained_as_whole_ones(file: Path, tmp_path: Path) -> None:
-    short = ["--epochs", "3"]
-    train(file, tmp_path / "one", *short)
-    train(file, tmp_path / "copies", *short, processes=2)
-    same(tmp_path / "one", tmp_path / "copies")
-    train(file, tmp_path / "spread", *short, "--set", "sharded=true", processes=2)
-    same(tmp_path / "one", tmp_path / "spread")
+@pytest.fixture(scope="module")
+def one(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "one"
+    train(file, folder)
+    return folder
+
+
+def test_copies_on_two_processes_do_the_training_of_one(file: Path, one: Path, tmp_path: Path) -> None:
+    train(file, tmp_path / "copies", processes=2)
+    same(one, tmp_path / "copies")
+
+
+def test_spread_weights_are_trained_as_whole_ones(file: Path, one: Path, tmp_path: Path) -> None:
+    script = tmp_path / "looking.py"
+    script.write_text(LOOKING)
+    train(file, tmp_path / "spread", *SHARDED, processes=2, script=(str(script),))
+    same(one, tmp_path / "spread")
     model = load_surrogate(tmp_path / "spread/checkpoints/best.safetensors")
     assert isinstance(model, Poseidon)
     assert bool(torch.isfinite(model(torch.ones(1, 1, 16, 16), torch.tensor([0.05]))).all())
 
 
-@pytest.mark.slow
-def test_a_run_goes_on_with_spread_weights_and_back(file: Path, tmp_path: Path) -> None:
-    """What one process saved in the middle two go on with, spread, and the end is that of one alone."""
-    train(file, tmp_path / "whole", "--epochs", "4")
-    middle = tmp_path / "middle/checkpoints/last.safetensors"
-    _stopped_after_two_epochs(file, tmp_path / "middle")
-    assert load_checkpoint(middle)[1]["progress"]["epoch"] == 2
-    train(file, tmp_path / "middle", "--epochs", "4", "--set", "sharded=true", processes=2)
-    assert load_checkpoint(middle)[1]["progress"]["epoch"] == 4
-    same(tmp_path / "whole", tmp_path / "middle")
-
-
-def _stopped_after_two_epochs(file: Path, folder: Path) -> None:
-    code = f"""
-import sys
-from sciode.train.run import Run
-finish = Run._finish_epoch
-def stop(self, *rest):
-    finish(self, *rest)
-    if self.at.epoch == 2:
-        sys.exit(0)
-Run._finish_epoch = stop
-from sciode.cli import main
-main({["train", str(file), "-o", str(folder), *MODEL, "--epochs", "4"]!r})
-"""
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, timeout=300)
-    assert done.returncode == 0
+def test_a_run_goes_on_with_spread_weights_and_back(file: Path, one: Path, tmp_path: Path) -> None:
+    """One process trains the first epoch, two with spread weights the second, one the third."""
+    script, last = tmp_path / "stopped.py", tmp_path / "run/checkpoints/last.safetensors"
+    script.write_text(STOPPED)
+    train(file, tmp_path / "run", script=(str(script), "1"))
+    assert load_checkpoint(last)[1]["progress"]["epoch"] == 1
+    train(file, tmp_path / "run", *SHARDED, processes=2, script=(str(script), "2"))
+    assert load_checkpoint(last)[1]["progress"]["epoch"] == 2
+    train(file, tmp_path / "run")
+    same(one, tmp_path / "run")
 
 
 def test_one_process_is_told_so(file: Path) -> None:
@@ -119,7 +167,7 @@ def test_plain_tensors_stay_plain() -> None:
 
 
 def test_complex_weights_are_named() -> None:
-    two = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
+    two = SimpleNamespace(num_processes=2, device=torch.device("cpu"), mixed_precision="no")
     model = torch.nn.Linear(1, 1, dtype=torch.complex64)
-    with pytest.raises(InputError, match="takes real weights; Linear has complex ones: weight"):
+    with pytest.raises(InputError, match="takes real weights; complex ones are in weight"):
         shard(model, two)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ from sciode.generative.reversible import ReversibleSampler
 from sciode.generative.sampler import Sampler
 from sciode.generative.schedule import Schedule
 from sciode.generative.schedules import VP, Cosine, SubVP
-from sciode.generative.schedules_of_data import MeanReverting, Tabulated
+from sciode.generative.schedules_of_data import MeanReverting, Refinement, Tabulated
 from sciode.generative.search import Found, search_schedule
 from sciode.generative.statistics import Statistics, fit_statistics
 from sciode.generative.unified import StepRecord, load_records, save_records
@@ -79,6 +79,7 @@ __all__ = [
     "Potential",
     "Prediction",
     "Project",
+    "Refinement",
     "ReversibleSampler",
     "Sampler",
     "Schedule",

@@ -105,6 +105,12 @@ class Denoiser(nn.Module):
             out = out - self.schedule.centre.to(out)  # the other predictions are of centred data
         return self._affine(self._at(t, x, self._to_noise), x, out, None)
 
+    def around(self, network: Callable[..., Tensor]) -> "Denoiser":
+        """Return this denoiser with another network, such as one that knows a condition; numbers are shared."""
+        twin = Denoiser(network, self.schedule, self.prediction, label=self.label, sigma_data=self.sigma_data)
+        twin._tables = self._tables
+        return twin
+
     def check(self, t: Tensor) -> None:
         """Raise :class:`InputError` where the conversion to x0 is singular, ``t`` float64 ``[k]`` on the host."""
         a, b = self._to_data(t)

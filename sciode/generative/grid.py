@@ -22,7 +22,8 @@ Spacing: TypeAlias = str | Sequence[float] | Tensor
 """A name of :data:`SPACINGS`, or the diffusion times themselves, decreasing."""
 
 End: TypeAlias = float | str | None
-"""A diffusion time; "zero": one last step from the schedule's end to zero noise; None: the schedule's end."""
+"""A diffusion time; "zero": one last step from the schedule's end (or the last time given) to zero noise; None:
+the schedule's end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,7 @@ def grid(schedule: Schedule, steps: int, spacing: Spacing, begin: float | None =
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps takes a whole number >= 1, found {steps!r}")
     if not isinstance(spacing, str):
-        return _given(schedule, steps, spacing)
+        return _given(schedule, steps, spacing, end == "zero")
     if isinstance(end, str) and end != "zero":
         raise InputError(f'end takes a diffusion time or "zero", found {end!r}')
     begin = schedule.begin if begin is None else float(begin)
@@ -146,18 +147,23 @@ def _spaced(schedule: Schedule, rule: "Rule", begin: float, end: float, count: i
     return times
 
 
-def _given(schedule: Schedule, steps: int, spacing: Sequence[float] | Tensor) -> Grid:
+def _given(schedule: Schedule, steps: int, spacing: Sequence[float] | Tensor, zero: bool) -> Grid:
     tau = torch.as_tensor(spacing, dtype=torch.float64).detach().cpu()
-    if tau.dim() != 1 or len(tau) != steps + 1:
-        raise InputError(f"{steps} steps take {steps + 1} diffusion times, found {list(tau.shape)}")
+    count = steps if zero else steps + 1
+    if tau.dim() != 1 or len(tau) != count:
+        last = ", the last of them to zero noise," if zero else ""
+        raise InputError(f"{steps} steps{last} take {count} diffusion times, found {list(tau.shape)}")
     wrong = (~(tau.diff() < 0)).nonzero().flatten().tolist()
     if wrong:
         at = wrong[0]
         raise InputError(
             f"diffusion times must decrease: spacing[{at}] = {tau[at]:g}, spacing[{at + 1}] = {tau[at + 1]:g}"
         )
-    schedule.check_span(tau[0].item(), tau[-1].item())
-    return Grid(schedule, schedule.at(tau))
+    if len(tau) > 1:
+        schedule.check_span(tau[0].item(), tau[-1].item())
+    if not zero:
+        return Grid(schedule, schedule.at(tau))
+    return Grid(schedule, torch.cat([schedule.at(tau), schedule.at(0.0).reshape(1)]), zero=True)
 
 
 Rule: TypeAlias = Callable[[Schedule, Tensor, Tensor], Tensor]

@@ -74,6 +74,75 @@ class Tabulated(Preserving):
         return _line(-log_alpha_preserving(lam), values, self._tau.to(lam.device))
 
 
+@dataclass(frozen=True)
+class Refinement(Preserving):
+    r"""Noise in a few levels that grow by a constant factor, from a smallest one to all noise.
+
+    As published its K + 1 levels follow from :math:`\beta_j = \sigma_{\min}^{2(1 - j/K)}` of a discrete
+    diffusion, :math:`\sigma_j^2 = 1 - \prod_{i \le j} (1 - \beta_i)`; level j lies at tau = j / K, and log sigma
+    is linear between levels. At tau = 1 nothing of the data is left.
+
+    Parameters
+    ----------
+    steps
+        K, at least 1: refinements after the first prediction.
+    sigma_min
+        Standard deviation of the noise at tau = 0, within (0, 1). The authors' ``min_noise_std`` is its square.
+
+    Raises
+    ------
+    InputError
+        For fewer than one step, and a level that is not within (0, 1).
+
+    References
+    ----------
+    Lippe et al., *PDE-Refiner* (arXiv:2308.05732), section 3.1, and the authors' code.
+
+    Examples
+    --------
+    >>> [float(f"{sigma:.3g}") for sigma in Refinement(3, 4e-7**0.5).levels]
+    [0.000632, 0.0074, 0.0862, 1.0]
+    """
+
+    steps: int
+    sigma_min: float
+
+    begin = 1.0
+    end = 0.0
+
+    def __post_init__(self) -> None:
+        if type(self.steps) is not int or self.steps < 1:
+            raise InputError(f"a refinement takes a whole number of steps from 1 up, found {self.steps!r}")
+        if not 0.0 < self.sigma_min < 1.0:
+            raise InputError(f"sigma_min lies between 0 and 1, found {self.sigma_min:g}")
+
+    @property
+    def levels(self) -> list[float]:
+        """Standard deviations of the noise, smallest first, ``K + 1`` of them."""
+        return self._log_levels().exp().tolist()
+
+    def _log_levels(self) -> Tensor:
+        place = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
+        betas = torch.exp(2.0 * (1.0 - place) * math.log(self.sigma_min))
+        return 0.5 * torch.log(-torch.expm1(torch.log1p(-betas).cumsum(0)))
+
+    def _places(self, like: Tensor) -> Tensor:
+        return torch.linspace(0.0, 1.0, self.steps + 1, dtype=torch.float64, device=like.device)
+
+    def log_alpha_at(self, tau: Tensor) -> Tensor:
+        """Return log sqrt(1 - sigma^2)."""
+        return log_sigma_preserving(self.log_sigma_at(tau))
+
+    def log_sigma_at(self, tau: Tensor) -> Tensor:
+        """Return log sigma, linear between levels."""
+        return _line(tau, self._places(tau), self._log_levels().to(tau.device))
+
+    def diffusion_time(self, lam: Tensor) -> Tensor:
+        """Return tau where log sigma is -log(1 + e^(2 lam)) / 2."""
+        log_sigma = -0.5 * torch.nn.functional.softplus(2.0 * lam, threshold=1e9)
+        return _line(log_sigma, self._log_levels().to(lam.device), self._places(lam))
+
+
 def _line(x: Tensor, nodes: Tensor, values: Tensor) -> Tensor:
     """Interpolate linearly, and beyond the ends with the slope of the last piece."""
     at = torch.searchsorted(nodes, x.contiguous()).clamp(1, len(nodes) - 1)

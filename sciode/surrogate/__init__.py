@@ -5,6 +5,7 @@ from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.published import load_published
+from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.rollout import LeadTimeWarning, rollout
 from sciode.surrogate.stepper import stepper
 from sciode.surrogate.table import build, load_surrogate, surrogates
@@ -17,6 +18,7 @@ __all__ = [
     "LeadTimeWarning",
     "Persistence",
     "Poseidon",
+    "Refiner",
     "Surrogate",
     "UNet",
     "build",

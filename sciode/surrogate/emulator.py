@@ -10,7 +10,7 @@ the data's own steps before training begins.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import torch
@@ -74,11 +74,14 @@ class Emulator(nn.Module, ABC):
 
     def forward(self, u: Float[Tensor, "b c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, "b c *n"]:
         """Return the state ``dt`` after ``u``, in physical units and in the dtype of ``u``."""
+        return self._step(u, dt, self.tendency)
+
+    def _step(self, u: Tensor, dt: Tensor, tendency: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         self._check(u, dt)
         spread = self._per_channel(self.normaliser.std)
         mean = self._per_channel(self.normaliser.mean)
         tau = (dt / self.reference_dt).to(spread.dtype)
-        f = self.tendency((u.to(spread.dtype) - mean) / spread, tau).to(spread.dtype)
+        f = tendency((u.to(spread.dtype) - mean) / spread, tau).to(spread.dtype)
         if not self.residual:
             return (mean + spread * f).to(u.dtype)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)

@@ -15,12 +15,14 @@ from sciode.surrogate.base import Persistence, Surrogate
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.poseidon import Poseidon
+from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.unet import UNet
 
 surrogates: dict[str, type[Emulator] | type[Persistence]] = {
     "fno": FNO,
     "persistence": Persistence,
     "poseidon": Poseidon,
+    "refiner": Refiner,
     "unet": UNet,
 }
 _WEIGHTS = "model."

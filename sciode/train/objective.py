@@ -97,6 +97,8 @@ class Objective(nn.Module):
         super().__init__()
         # Typed Any: torch does not know what attributes a module has, and check_trainable has looked.
         self.model: Any = model
+        if unroll > 1 and hasattr(model, "losses"):
+            raise InputError(f"{type(model).__name__} has a loss of its own, of one step: leave unroll out")
         self.loss, self.pushforward = loss, pushforward
         self.states, self.lead, self.longest = unroll + 1, lead, longest
 
@@ -113,8 +115,11 @@ class Objective(nn.Module):
         return one_step_errors(self.model, batches)
 
     def forward(self, u: Float[Tensor, "b t c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-        """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step."""
+        """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step, or the model's own."""
         steps = u.shape[1] - 1
+        if hasattr(self.model, "losses"):
+            own: Tensor = self.model.losses(u[:, 0], u[:, 1], dt).mean()
+            return own
         if self.pushforward:
             with torch.no_grad():
                 state = self._advance(u[:, 0], dt, steps - 1)

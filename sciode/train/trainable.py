@@ -12,6 +12,10 @@ class Trainable(Protocol):
 
     ``config`` holds JSON-able constructor arguments; ``normaliser`` has ``fit(data, ids)`` and buffers ``mean``
     and ``std`` [c]; ``reference_dt`` (0-dim) and ``increment`` ([c]) are buffers that training sets.
+
+    A model that is not trained by comparing its prediction has a method ``losses(u, later, dt)``, which returns
+    ``[b]``; random numbers come from torch's own generator, seeded by the step. Validation compares its
+    predictions all the same.
     """
 
     config: dict[str, Any]

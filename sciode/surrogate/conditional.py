@@ -1,0 +1,62 @@
+"""Networks that see a field beside the state, and a level beside the lead time: the inside of a refiner."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sciode.nn import TimeFeatures
+from sciode.surrogate.fno import FNO
+from sciode.surrogate.poseidon import Poseidon
+from sciode.surrogate.unet import UNet
+
+
+class Body(nn.Module):
+    """A surrogate's network, given two fields ``"b 2c *n"``, the lead time and a level, ``[b]`` each."""
+
+    kind: ClassVar[Any]
+
+    def __init__(self, channels: int, dimensions: int, **config: Any) -> None:
+        super().__init__()
+        self.channels = channels
+        # The level is one more field, constant; what comes out of the other channels is not used.
+        self.inner: Any = self.kind(channels=2 * channels + 1, dimensions=dimensions, **config)
+
+    def forward(self, x: Tensor, tau: Tensor, level: Tensor) -> Tensor:
+        """Return ``"b c *n"``."""
+        constant = level.view(-1, *(1,) * (x.dim() - 1)).expand(-1, 1, *x.shape[2:])
+        out: Tensor = self.inner.tendency(torch.cat([x, constant], dim=1), tau)
+        return out[:, : self.channels]
+
+
+class FNOBody(Body):
+    """The Fourier neural operator."""
+
+    kind = FNO
+
+
+class PoseidonBody(Body):
+    """The operator transformer."""
+
+    kind = Poseidon
+
+
+class UNetWithLevel(Body):
+    """The U-Net, with the level among what conditions every block."""
+
+    kind = UNet
+
+    def __init__(self, channels: int, dimensions: int, **config: Any) -> None:
+        super().__init__(channels, dimensions, **config)
+        self.level = TimeFeatures(4 * self.inner.config["width"])
+
+    def forward(self, x: Tensor, tau: Tensor, level: Tensor) -> Tensor:
+        """Return ``"b c *n"``."""
+        constant = level.view(-1, *(1,) * (x.dim() - 1)).expand(-1, 1, *x.shape[2:])
+        seen = self.inner.time(tau) + self.level(level)
+        out: Tensor = self.inner.network(torch.cat([x, constant], dim=1), seen)
+        return out[:, : self.channels]
+
+
+BODIES: dict[str, type[Body]] = {"fno": FNOBody, "poseidon": PoseidonBody, "unet": UNetWithLevel}
+"""By name of the surrogate."""

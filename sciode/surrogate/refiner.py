@@ -1,0 +1,224 @@
+r"""PDE-Refiner: a prediction, made better by denoising it at ever smaller noise.
+
+The difference to the next state, ``y``, is drawn from a diffusion model that knows the last state. Its few levels
+of noise reach far below the size of y, so that the loss sees what a squared error does not: the faint fine scales,
+which later decide how long a rollout stays right. The sampler is one of :mod:`sciode.generative`; no loop is here.
+
+Symbols: ``v`` normalised state, ``y`` difference over the increment, ``x`` noisy y, ``K`` refinements.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from sciode.core.errors import InputError
+from sciode.core.names import lookup
+from sciode.core.random import derive_seed
+from sciode.generative import Denoiser, Prediction, Refinement, Sampler, denoising, presets, sample_seeds
+from sciode.generative.schedule import Schedule
+from sciode.surrogate.conditional import BODIES
+from sciode.surrogate.emulator import Emulator, Sized, sizes_of
+
+PREDICTIONS = {"velocity": Prediction.VELOCITY, "data": Prediction.DATA}
+
+
+def _ddpm(schedule: Schedule, levels: list[float]) -> Sampler:
+    return presets.ddim(schedule, len(levels), levels, end="zero", eta=1.0)
+
+
+def _ddim(schedule: Schedule, levels: list[float]) -> Sampler:
+    return presets.ddim(schedule, len(levels), levels, end="zero")
+
+
+def _dpm(schedule: Schedule, levels: list[float]) -> Sampler:
+    return presets.dpm_solver_pp(schedule, order=2, steps=len(levels), spacing=levels, end="zero")
+
+
+SAMPLERS: dict[str, Callable[[Schedule, list[float]], Sampler]] = {"ddim": _ddim, "ddpm": _ddpm, "dpm++": _dpm}
+"""How to refine, by name: the published one draws noise anew at every level, the others do not."""
+
+
+class Refiner(Emulator):
+    """A surrogate that predicts, then refines its prediction K times.
+
+    Parameters
+    ----------
+    channels, dimensions : int
+        Channels of the state, and space dimensions.
+    steps : int
+        K, refinements after the first prediction.
+    sigma_min : float
+        Standard deviation of the last noise, in units of the typical change of the state. The published
+        ``min_noise_std`` is its square. It should lie below the error of a model trained by squared error.
+    sampler : {"ddpm", "ddim", "dpm++"}
+        "ddpm" as published.
+    evaluations : int, optional
+        Calls of the network for one step, ``steps + 1`` unless told otherwise; fewer leave levels out.
+    body : {"unet", "fno", "poseidon"}
+        The network inside.
+    network : mapping
+        Its arguments, those of the surrogate of that name.
+    prediction : {"velocity", "data"}
+        What the network returns.
+
+    Raises
+    ------
+    InputError
+        For a schedule that cannot be, more evaluations than levels, and ``sigma_min`` below the resolution of the
+        weights' dtype.
+
+    References
+    ----------
+    Lippe et al., *PDE-Refiner: achieving accurate long rollouts with neural PDE solvers* (arXiv:2308.05732).
+
+    Examples
+    --------
+    >>> model = Refiner(channels=1, dimensions=1, network={"width": 8, "depth": 2})
+    >>> model(torch.zeros(3, 1, 16), torch.ones(3)).shape, model.sampler.evaluations
+    (torch.Size([3, 1, 16]), 4)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dimensions: int,
+        steps: int = 3,
+        sigma_min: float = 4e-7**0.5,
+        sampler: str = "ddpm",
+        evaluations: int | None = None,
+        body: str = "unet",
+        network: Mapping[str, Any] | None = None,
+        prediction: str = "velocity",
+    ) -> None:
+        kept: dict[str, Any] = {
+            "channels": channels,
+            "dimensions": dimensions,
+            "steps": steps,
+            "sigma_min": sigma_min,
+        }
+        kept |= {"sampler": sampler, "evaluations": evaluations, "body": body, "network": dict(network or {})}
+        super().__init__({**kept, "prediction": prediction, "residual": True})
+        del self.config["residual"]
+        schedule = Refinement(steps, sigma_min)
+        make = lookup(sampler, SAMPLERS, "sampler of a refiner")
+        self.sampler = make(schedule, _levels(steps, steps + 1 if evaluations is None else evaluations))
+        kind = lookup(body, BODIES, "body of a refiner")
+        self.body: nn.Module = kind(channels, dimensions, **kept["network"])
+        predicted = lookup(prediction, PREDICTIONS, "prediction")
+        self._denoiser = Denoiser(_unconditioned, schedule, predicted, label=_Level(steps))
+
+    def forward(
+        self, u: Float[Tensor, "b c *n"], dt: Float[Tensor, " b"], seed: int = 0
+    ) -> Float[Tensor, "b c *n"]:
+        """Return the state ``dt`` after ``u``; the same ``seed`` gives the same, whatever the batch."""
+        return self._step(u, dt, partial(self.tendency, seed=seed))
+
+    def tendency(
+        self, v: Float[Tensor, "b c *n"], tau: Float[Tensor, " b"], seed: int = 0
+    ) -> Float[Tensor, "b c *n"]:
+        """Return the refined difference for the normalised state ``v``."""
+        self._check_resolution()
+        return self.sampler.sample(self.given(v, tau), _noise(v, seed), seed=seed)
+
+    def given(self, v: Tensor, tau: Tensor) -> Denoiser:
+        """Return the denoiser of the difference, given the normalised state and the lead time."""
+
+        def network(x: Tensor, level: Tensor) -> Tensor:
+            return self.body(torch.cat([x, v], dim=1), tau, level)
+
+        return self._denoiser.around(network)
+
+    def losses(self, u: Tensor, later: Tensor, dt: Tensor) -> Float[Tensor, " b"]:
+        """Return the loss of every sample, at a level drawn uniformly: what training makes small.
+
+        Noise is added to the true difference, never to the model's own guess. Random numbers are torch's own.
+        """
+        self._check(u, dt)
+        spread, mean = self._per_channel(self.normaliser.std), self._per_channel(self.normaliser.mean)
+        tau = (dt / self.reference_dt).to(spread.dtype)
+        size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment) * spread
+        v, y = (u - mean) / spread, (later - u) / size
+        return denoising(self.given(v, tau), y, times=_uniform_levels)
+
+    def seeded(self, seed: int) -> "Draws":
+        """Return the model as one member of an ensemble: noise is drawn anew at every step, from ``seed``."""
+        return Draws(self, seed)
+
+    @classmethod
+    def for_data(cls, data: Sized, **config: Any) -> Self:
+        """Build a model for the shape of ``data``, and the network inside too."""
+        body = lookup(config.get("body", "unet"), BODIES, "body of a refiner")
+        shape = data.shape
+        inner = SimpleNamespace(shape=(*shape[:2], 2 * shape[2] + 1, *shape[3:]))
+        own = body.kind.for_data(inner, **config.get("network", {})).config
+        network = {key: value for key, value in own.items() if key not in ("channels", "dimensions")}
+        return cls(**{**sizes_of(data), **config, "network": network})
+
+    def _check_resolution(self) -> None:
+        dtype = next((p.dtype for p in self.body.parameters()), torch.float64)
+        least = torch.finfo(dtype).eps
+        if self.config["sigma_min"] < least:
+            raise InputError(
+                f"sigma_min = {self.config['sigma_min']:g} is below what {dtype} resolves, {least:g}: take "
+                "that or more, or weights in float32"
+            )
+
+
+class Draws:
+    """A refiner whose noise follows from a seed and the number of the step: a member of an ensemble.
+
+    >>> model = Refiner(1, 1, network={"width": 4, "depth": 1})
+    >>> u, dt = torch.zeros(2, 1, 8), torch.ones(2)
+    >>> bool((model.seeded(1)(u, dt) == model.seeded(1)(u, dt)).all())
+    True
+    """
+
+    def __init__(self, model: Refiner, seed: int) -> None:
+        self.model, self.seed, self.step = model, seed, 0
+
+    def __call__(self, u: Tensor, dt: Tensor) -> Tensor:
+        """Return the state ``dt`` after ``u``."""
+        self.step += 1
+        return self.model(u, dt, seed=derive_seed(self.seed, "step", self.step))
+
+
+class _Level:
+    """The number of the level, 0 .. K, by time."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __call__(self, schedule: Schedule, t: Tensor) -> Tensor:
+        return schedule.tau(t) * self.steps
+
+
+def _levels(steps: int, evaluations: int) -> list[float]:
+    """Return the diffusion times of the calls, all of trained levels: the first and the last, and some between."""
+    if type(evaluations) is not int or not 1 <= evaluations <= steps + 1:
+        raise InputError(f"a refiner of {steps} steps takes 1 to {steps + 1} evaluations, found {evaluations!r}")
+    if evaluations == 1:
+        return [1.0]
+    return [round(steps * (1 - i / (evaluations - 1))) / steps for i in range(evaluations)]
+
+
+def _uniform_levels(schedule: Schedule, count: int, generator: Generator | None) -> Tensor:
+    assert isinstance(schedule, Refinement)
+    level = torch.randint(schedule.steps + 1, (count,), generator=generator)
+    return schedule.at(level.double() / schedule.steps)
+
+
+def _unconditioned(x: Tensor, level: Tensor) -> Tensor:
+    raise InputError("a refiner's denoiser needs the state that it starts from: take Refiner.given")
+
+
+def _noise(like: Tensor, seed: int) -> Tensor:
+    """Return standard normal numbers; every sample has a stream of its own, so that a batch may be split."""
+    noise = torch.empty_like(like)
+    for one, own in zip(noise, sample_seeds(seed, len(like)), strict=True):
+        one.normal_(generator=Generator(like.device).manual_seed(derive_seed(own, "first")))
+    return noise

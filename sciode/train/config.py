@@ -50,8 +50,9 @@ class FitConfig:
     seed : int
         Order of the windows, and the randomness inside the model.
     sharded : bool
-        Spread weights, gradients, averages and the optimizer's state over the processes (FSDP), in place of a copy
-        on each. The result is the same.
+        Spread weights, gradients, averages and the optimizer's state over the processes (FSDP2, torch 2.6 or
+        later), in place of a copy on each. The result and its files are the same. Refused in one process alone,
+        with fp16, and for complex weights.
     workers : int
         Processes that read the file, where it does not fit in ``memory``.
     memory : float

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import AutocastKwargs, DistributedDataParallelKwargs
 from torch import nn
 
 import sciode
@@ -69,7 +69,7 @@ def fit(
 ) -> History:
     """Train ``model`` on trajectories, to predict the state a lead time later or for another task.
 
-    The model is left with its best weights.
+    The model is left with its best weights; with ``sharded`` also on the device that it was on.
 
     The call is the same on one process and under ``accelerate launch`` or ``torchrun``: ``batch`` counts over
     all processes, so more of them do the same training faster. On the CPU a run that was killed and called
@@ -133,7 +133,7 @@ def fit(
     ids = (data.split() if isinstance(data, Families) else split_ids(data)) if split is None else split
     if settings.patience is not None and len(ids.validation) == 0:
         raise InputError("patience needs validation ids; this split has none")
-    accelerator = _accelerator(settings.precision, device)
+    accelerator = _accelerator(settings, device)
     folder = None if directory is None else Path(directory)
     card = _card(model, data, ids, settings, _name(loss) if task is None else repr(task))
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
@@ -197,21 +197,23 @@ def _forget(run: Run) -> None:
             (run.folder / name).unlink(missing_ok=True)
 
 
-def _accelerator(precision: str, device: str | None) -> Accelerator:
+def _accelerator(settings: FitConfig, device: str | None) -> Accelerator:
     kind, _, number = (device or "").partition(":")
     if kind not in ("", "cpu", "cuda") or (number and not number.isdigit()):
         raise InputError(f"device is 'cpu', 'cuda', 'cuda:N' or None, got {device!r}")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device={device!r}: torch sees no GPU here")
-    if precision == "fp16" and (kind == "cpu" or not torch.cuda.is_available()):
+    if settings.precision == "fp16" and (kind == "cpu" or not torch.cuda.is_available()):
         raise InputError("precision='fp16' needs a GPU; on the CPU take 'bf16' or 'no'")
     if number:
         torch.cuda.set_device(int(number))
     # accelerate keeps the first device and precision of a process; a second fit may want others.
     AcceleratorState._reset_state(reset_partial_state=True)
     # Buffers never change during training, and a broadcast of them in place would break an unrolled graph.
-    handlers = [DistributedDataParallelKwargs(broadcast_buffers=False)]
-    return Accelerator(cpu=kind == "cpu", mixed_precision=precision, kwargs_handlers=handlers)
+    copies = DistributedDataParallelKwargs(broadcast_buffers=False)
+    # Kept for the whole pass, the 16-bit weights of all blocks would be together on every device.
+    casts = AutocastKwargs(cache_enabled=not settings.sharded)
+    return Accelerator(cpu=kind == "cpu", mixed_precision=settings.precision, kwargs_handlers=[copies, casts])
 
 
 def _name(function: Callable[..., Any]) -> str:

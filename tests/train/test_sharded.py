@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from sciode.cli import app
 from sciode.core.checkpoint import load_checkpoint
 from sciode.core.errors import InputError
 from sciode.core.random import derive_seed
@@ -28,8 +30,8 @@ SETTINGS: dict[str, Any] = {
     "skips": [1, 0],
     "window": 4,
     "patch": 2,
+    "checkpointing": True,
 }
-SETTINGS["checkpointing"] = True
 OPTIONS = ["--model", "poseidon", "--batch", "8", "--epochs", "3", "--learning-rate", "0.001", "--quiet"]
 OPTIONS += ["--device", "cpu", "--set", "leads=[0,1,2]"]
 OPTIONS += [part for key, value in SETTINGS.items() for part in ("--set", f"model.{key}={json.dumps(value)}")]
@@ -75,15 +77,50 @@ sciode.train.fit = looked_at
 main(sys.argv[1:])
 """
 
+# Another task, whose network is not the forward of the model; gradients that are clipped; fewer windows to
+# validate on than processes. Spread and as copies.
+TASK = """
+import dataclasses
+import sys
+import torch
+from sciode.data import open_trajectories, split
+from sciode.nn import module_tensors
+from sciode.synthesis import FieldModel
+from sciode.train import DenoisingTask, fit
+
+def moved(sharded):
+    torch.manual_seed(0)
+    data = open_trajectories(sys.argv[1])
+    ids = dataclasses.replace(split(data), validation=split(data).validation[:1])
+    model = FieldModel.for_data(data, width=8)
+    start = {name: tensor.clone() for name, tensor in module_tensors(model).items()}
+    options = {"steps": 6, "batch": 8, "starts": 1, "leads": [4], "clip": 0.01, "sharded": sharded}
+    history = fit(model, data, split=ids, task=DenoisingTask(), device="cpu", quiet=True, **options)
+    change = [(tensor - start[name]).flatten() for name, tensor in module_tensors(model).items() if "body" in name]
+    return torch.cat(change), history
+
+(copies, one), (spread, two) = moved(False), moved(True)
+assert copies.norm() > 0.1 and (copies - spread).norm() < 0.01 * copies.norm(), (copies.norm(), spread.norm())
+assert abs(one.best - two.best) < 1e-4 * one.best, (one.best, two.best)
+"""
+
 
 def train(file: Path, folder: Path, *more: str, processes: int = 1, script: tuple[str, ...] = ()) -> None:
-    program = script or ("-m", "sciode.cli")
-    launch: list[str] = []
+    options = ["train", str(file), "-o", str(folder), *OPTIONS, *more]
+    if processes == 1 and not script:  # here: a process of its own takes seconds to start
+        result = CliRunner().invoke(app, options)
+        assert result.exit_code == 0, result.output
+    else:
+        launch(*(script or ("-m", "sciode.cli")), *options, processes=processes)
+
+
+def launch(*program: str, processes: int) -> None:
+    launcher: list[str] = []
     if processes > 1:
-        launch += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
-        launch += ["--main_process_port", _port(), "--num_machines", "1", "--mixed_precision", "no"]
-        launch += ["--dynamo_backend", "no"]
-    command = [sys.executable, *launch, *program, "train", str(file), "-o", str(folder), *OPTIONS, *more]
+        launcher += ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
+        launcher += ["--main_process_port", _port(), "--num_machines", "1", "--mixed_precision", "no"]
+        launcher += ["--dynamo_backend", "no"]
+    command = [sys.executable, *launcher, *program]
     result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
 
@@ -145,6 +182,12 @@ def test_a_run_goes_on_with_spread_weights_and_back(file: Path, one: Path, tmp_p
     assert load_checkpoint(last)[1]["progress"]["epoch"] == 2
     train(file, tmp_path / "run")
     same(one, tmp_path / "run")
+
+
+def test_another_task_with_spread_weights(file: Path, tmp_path: Path) -> None:
+    script = tmp_path / "task.py"
+    script.write_text(TASK)
+    launch(str(script), str(file), processes=2)
 
 
 def test_one_process_is_told_so(file: Path) -> None:

@@ -119,6 +119,8 @@ def _summary(scores: dict[str, Tensor], seconds: float, step: float) -> dict[str
         "rollout_nrmse": number(scores["nrmse"].mean()),
         "rollout_vrmse": number(scores["vrmse"].mean()),
         "correlation_time": number(followed.mean()),
+        "correlation_time_90": number(metrics.crossing_time(scores["correlation"], 0.9, step).mean()),
+        "correlation_time_mean": number(metrics.crossing_time(scores["correlation"].mean(0), THRESHOLD, step)),
         "mass_drift": number(scores["drift"][:, -1].mean()),
         "rollout_ms": 1e3 * seconds,
     }

@@ -29,14 +29,20 @@ OPERATOR: dict[str, str] = {
 }
 """Median relative L1 error of the last state by groups of fields, as published for Poseidon: state by state, in
 about the root of as many jumps, and in one. Models trained with such lead times have the last two."""
+CHAOS: dict[str, str] = {
+    "correlation_time_90": "corr. time 0.9",
+    "correlation_time_mean": "corr. time of the mean",
+}
+"""For chaotic systems: the time until the correlation falls below 0.9, and until its mean over trajectories falls
+below 0.8, the other definition in use."""
 COSTS: dict[str, str] = {"parameters": "params", "train_seconds": "train s", "rollout_ms": "ms/step"}
 """What a model costs: always there."""
 NAMES: tuple[str, ...] = (*FORECAST, *PDEBENCH)
 """What a suite has where it lists nothing."""
-CHOICES: tuple[str, ...] = (*FORECAST, *PDEBENCH, *OPERATOR)
+CHOICES: tuple[str, ...] = (*FORECAST, *PDEBENCH, *OPERATOR, *CHAOS)
 """What a suite can list."""
-HEADS: dict[str, str] = {**FORECAST, **PDEBENCH, **OPERATOR, **COSTS}
-SPREAD = ("one_step_nrmse", "rollout_nrmse")
+HEADS: dict[str, str] = {**FORECAST, **PDEBENCH, **OPERATOR, **CHAOS, **COSTS}
+SPREAD = ("one_step_nrmse", "rollout_nrmse", "correlation_time")
 """Metrics shown with their standard deviation over the seeds."""
 
 

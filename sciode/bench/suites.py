@@ -18,7 +18,7 @@ def suite_names() -> list[str]:
     """Return the names of the shipped suites.
 
     >>> suite_names()
-    ['poseidon', 'poseidon-smoke', 'small', 'smoke']
+    ['poseidon', 'poseidon-smoke', 'refiner-smoke', 'small', 'smoke']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 

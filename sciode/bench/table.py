@@ -7,11 +7,11 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sciode.bench.console import print_table
-from sciode.bench.scores import COSTS, FORECAST, HEADS, OPERATOR, SPREAD
+from sciode.bench.scores import CHAOS, COSTS, FORECAST, HEADS, OPERATOR, SPREAD
 from sciode.core.errors import InputError
 from sciode.core.files import read_json
 
-METRICS: dict[str, str] = {**FORECAST, **OPERATOR, **COSTS}
+METRICS: dict[str, str] = {**FORECAST, **OPERATOR, **CHAOS, **COSTS}
 """The columns of the summary."""
 
 

@@ -4,6 +4,14 @@ from sciode.metrics.accumulator import PDEBenchMetrics
 from sciode.metrics.conservation import Drift, conservation_drift
 from sciode.metrics.correlation import correlation, correlation_time, crossing_time
 from sciode.metrics.efficiency import accuracy_gain, efficiency_gain
+from sciode.metrics.ensemble import (
+    crps,
+    ensemble_error,
+    ensemble_spread,
+    rank_histogram,
+    spread_skill,
+    warning_time,
+)
 from sciode.metrics.fields import nrmse, relative_l1, relative_l2, rmse, vrmse
 from sciode.metrics.pdebench import pdebench_metrics
 from sciode.metrics.shells import shell_wavenumbers, spectrum
@@ -18,14 +26,20 @@ __all__ = [
     "correlation",
     "correlation_time",
     "crossing_time",
+    "crps",
     "efficiency_gain",
+    "ensemble_error",
+    "ensemble_spread",
     "nrmse",
     "pdebench_metrics",
+    "rank_histogram",
     "relative_l1",
     "relative_l2",
     "rmse",
     "shell_wavenumbers",
     "spectral_error",
     "spectrum",
+    "spread_skill",
     "vrmse",
+    "warning_time",
 ]

@@ -13,7 +13,7 @@ def train(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="TOML file of a pre-training or fine-tuning, instead.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="fno or unet.")] = "fno",
+    model: Annotated[str, typer.Option("--model", "-m", help="A surrogate by name, such as fno or unet.")] = "fno",
     directory: Annotated[
         Path | None, typer.Option("--directory", "-o", help="Run directory; default: runs/FILE-MODEL.")
     ] = None,

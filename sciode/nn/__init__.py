@@ -5,6 +5,7 @@ Nothing here knows about data or physical units; :mod:`sciode.surrogate` puts th
 
 from sciode.nn.blocks import Downsample, ResidualBlock, SelfAttention, Upsample, convolution, group_norm
 from sciode.nn.conditioning import FiLM, TimeFeatures
+from sciode.nn.modern_unet import ModernBlock, ModernUNetBody, TransposedUpsample
 from sciode.nn.patches import ConvNeXtBlock, PatchEmbedding, PatchMerging, PatchRecovery, PatchUnmerging
 from sciode.nn.swin import LeadTimeNorm, SwinBlock, WindowAttention
 from sciode.nn.tensors import load_tensors, module_tensors
@@ -15,6 +16,8 @@ __all__ = [
     "Downsample",
     "FiLM",
     "LeadTimeNorm",
+    "ModernBlock",
+    "ModernUNetBody",
     "PatchEmbedding",
     "PatchMerging",
     "PatchRecovery",
@@ -23,6 +26,7 @@ __all__ = [
     "SelfAttention",
     "SwinBlock",
     "TimeFeatures",
+    "TransposedUpsample",
     "UNetBody",
     "Upsample",
     "WindowAttention",

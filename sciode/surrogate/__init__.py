@@ -3,6 +3,7 @@
 from sciode.surrogate.base import Constraint, Persistence, Surrogate
 from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.published import load_published
 from sciode.surrogate.refiner import Refiner
@@ -16,6 +17,7 @@ __all__ = [
     "Constraint",
     "Emulator",
     "LeadTimeWarning",
+    "ModernUNet",
     "Persistence",
     "Poseidon",
     "Refiner",

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sciode.nn import TimeFeatures
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.unet import UNet
 
@@ -44,7 +45,7 @@ class PoseidonBody(Body):
 class UNetWithLevel(Body):
     """The U-Net, with the level among what conditions every block."""
 
-    kind = UNet
+    kind: ClassVar[Any] = UNet
 
     def __init__(self, channels: int, dimensions: int, **config: Any) -> None:
         super().__init__(channels, dimensions, **config)
@@ -58,5 +59,16 @@ class UNetWithLevel(Body):
         return out[:, : self.channels]
 
 
-BODIES: dict[str, type[Body]] = {"fno": FNOBody, "poseidon": PoseidonBody, "unet": UNetWithLevel}
+class ModernUNetWithLevel(UNetWithLevel):
+    """The U-Net of the PDEArena, as published for refining."""
+
+    kind: ClassVar[Any] = ModernUNet
+
+
+BODIES: dict[str, type[Body]] = {
+    "fno": FNOBody,
+    "modern-unet": ModernUNetWithLevel,
+    "poseidon": PoseidonBody,
+    "unet": UNetWithLevel,
+}
 """By name of the surrogate."""

@@ -14,12 +14,14 @@ from sciode.nn import load_tensors
 from sciode.surrogate.base import Persistence, Surrogate
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.unet import UNet
 
 surrogates: dict[str, type[Emulator] | type[Persistence]] = {
     "fno": FNO,
+    "modern-unet": ModernUNet,
     "persistence": Persistence,
     "poseidon": Poseidon,
     "refiner": Refiner,
@@ -70,7 +72,8 @@ def load_surrogate(path: str | Path, models: Mapping[str, Callable[..., nn.Modul
     tensors, card = load_checkpoint(path)
     if "model" not in card:
         raise InputError(f"{path} holds no model")
-    known: dict[str, Callable[..., Any]] = {**surrogates, **(models or {})}
+    own = {kind.__name__.lower(): kind for kind in surrogates.values()}
+    known: dict[str, Callable[..., Any]] = {**own, **(models or {})}
     model = lookup(card["model"]["name"].lower(), known, "surrogate")(**card["model"]["config"])
     weights = {key[len(_WEIGHTS) :]: tensor for key, tensor in tensors.items() if key.startswith(_WEIGHTS)}
     load_tensors(model, weights)

@@ -2,7 +2,16 @@ import pytest
 import torch
 
 from sciode.core.errors import InputError, UnknownName
-from sciode.nn import FiLM, ResidualBlock, SelfAttention, TimeFeatures, UNetBody, convolution, load_tensors
+from sciode.nn import (
+    FiLM,
+    ModernUNetBody,
+    ResidualBlock,
+    SelfAttention,
+    TimeFeatures,
+    UNetBody,
+    convolution,
+    load_tensors,
+)
 
 
 def test_film_by_hand() -> None:
@@ -63,3 +72,16 @@ def test_errors() -> None:
     block = ResidualBlock(1, 2, 2, 4)
     with pytest.raises(InputError, match="no tensor"):
         load_tensors(block, {})
+
+
+def test_the_published_u_net_has_the_published_size_and_begins_as_nothing() -> None:
+    body = ModernUNetBody(1, (2, 1), width=64, multiples=(1, 2, 2, 4), blocks=2, embedding=256)
+    embeddings = 3 * (64 * 256 + 256 + 256 * 256 + 256)  # level, spacing in time and in space
+    assert round((sum(p.numel() for p in body.parameters()) + embeddings) / 1e6, 1) == 53.9
+    assert not body(torch.randn(1, 2, 32), torch.randn(1, 256)).any()
+
+
+def test_a_grid_that_does_not_halve_is_named() -> None:
+    body = ModernUNetBody(2, (1, 1), width=4, multiples=(1, 1, 1), blocks=1, embedding=4)
+    with pytest.raises(InputError, match=r"2 halvings needs grid sizes divisible by 4, got \(8, 6\)"):
+        body(torch.zeros(1, 1, 8, 6), torch.zeros(1, 4))

@@ -9,7 +9,7 @@ from torch import Tensor
 from sciode.core.checkpoint import save_checkpoint
 from sciode.core.errors import InputError
 from sciode.nn import module_tensors
-from sciode.surrogate import FNO, Emulator, UNet, load_surrogate
+from sciode.surrogate import FNO, Emulator, UNet, load_surrogate, surrogates
 
 SIZES = {1: (32,), 2: (16, 24), 3: (8, 8, 16)}
 CASES = [
@@ -19,6 +19,8 @@ CASES = [
     ("unet", 2, {"width": 8, "depth": 2, "heads": 2}),
     ("unet", 1, {"width": 8, "depth": 2, "norm": True}),
     ("unet", 1, {"width": 8, "depth": 3, "padding": "replicate"}),
+    *(("modern-unet", n, {"width": 4, "multiples": (1, 2, 2), "blocks": 1}) for n in SIZES),
+    ("modern-unet", 1, {"width": 4, "multiples": (2, 1), "padding": "replicate"}),
 ]
 PERIODIC = [case for case in CASES if case[2].get("periodic", True) and "padding" not in case[2]]
 
@@ -31,7 +33,10 @@ def _name(case: tuple) -> str:
 def make(case: tuple, channels: int = 2, **extra: object) -> Emulator:
     name, dimensions, config = case
     torch.manual_seed(0)
-    model = {"fno": FNO, "unet": UNet}[name](channels, dimensions, **{**config, **extra})
+    model = surrogates[name](channels, dimensions, **{**config, **extra})
+    for parameter in model.parameters():
+        if not parameter.any():  # blocks that begin as nothing
+            torch.nn.init.normal_(parameter, std=0.1)
     model.normaliser.mean.copy_(torch.tensor([3.0, -1.0])[:channels])
     model.normaliser.std.copy_(torch.tensor([2.0, 0.5])[:channels])
     model.reference_dt.fill_(0.1)

@@ -24,7 +24,8 @@ from sciode.generative.schedule import Schedule
 from sciode.surrogate.conditional import BODIES
 from sciode.surrogate.emulator import Emulator, Sized, sizes_of
 
-PREDICTIONS = {"velocity": Prediction.VELOCITY, "data": Prediction.DATA}
+PREDICTIONS = {"data": Prediction.DATA, "noise": Prediction.DATA, "velocity": Prediction.VELOCITY}
+"""What the network returns; noise says nothing of the data at the first call, where it returns the data."""
 
 
 def _ddpm(schedule: Schedule, levels: list[float]) -> Sampler:
@@ -63,8 +64,9 @@ class Refiner(Emulator):
         The network inside.
     network : mapping
         Its arguments, those of the surrogate of that name.
-    prediction : {"velocity", "data"}
-        What the network returns.
+    prediction : {"velocity", "noise", "data"}
+        What the network returns: "velocity" as in the published code, "noise" as in the paper, whose first call
+        predicts the data and the others the noise (algorithms 1 and 2).
 
     Raises
     ------
@@ -111,6 +113,7 @@ class Refiner(Emulator):
         self.body: nn.Module = kind(channels, dimensions, **kept["network"])
         predicted = lookup(prediction, PREDICTIONS, "prediction")
         self._denoiser = Denoiser(_unconditioned, schedule, predicted, label=_Level(steps))
+        self._of_noise = _noise_to_data(schedule) if prediction == "noise" else None
 
     def forward(
         self, u: Float[Tensor, "b c *n"], dt: Float[Tensor, " b"], seed: int = 0
@@ -129,7 +132,12 @@ class Refiner(Emulator):
         """Return the denoiser of the difference, given the normalised state and the lead time."""
 
         def network(x: Tensor, level: Tensor) -> Tensor:
-            return self.body(torch.cat([x, v], dim=1), tau, level)
+            out: Tensor = self.body(torch.cat([x, v], dim=1), tau, level)
+            if self._of_noise is None:
+                return out
+            # By the number of the level; the device is not waited for.
+            a, b = self._of_noise.to(x)[:, level.round().long()].unflatten(1, (-1, *(1,) * (x.dim() - 1)))
+            return torch.addcmul(a * x, b, out)
 
         return self._denoiser.around(network)
 
@@ -143,7 +151,14 @@ class Refiner(Emulator):
         tau = (dt / self.reference_dt).to(spread.dtype)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment) * spread
         v, y = (u - mean) / spread, (later - u) / size
-        return denoising(self.given(v, tau), y, times=_uniform_levels)
+        weighting = None if self._of_noise is None else self._as_noise
+        return denoising(self.given(v, tau), y, times=_uniform_levels, weighting=weighting)
+
+    def _as_noise(self, schedule: Schedule, t: Tensor) -> Tensor:
+        """Return what turns an error of the data into one of what the network returns."""
+        assert self._of_noise is not None
+        level = (schedule.tau(t) * self.config["steps"]).round().long()
+        return self._of_noise[1].to(t.device)[level] ** -2
 
     def seeded(self, seed: int) -> "Draws":
         """Return the model as one member of an ensemble: noise is drawn anew at every step, from ``seed``."""
@@ -195,6 +210,15 @@ class _Level:
 
     def __call__(self, schedule: Schedule, t: Tensor) -> Tensor:
         return schedule.tau(t) * self.steps
+
+
+def _noise_to_data(schedule: Refinement) -> Tensor:
+    """Return (a, b) of x0 = a x + b out for every level, ``[2, K + 1]``; out is x0 where all is noise."""
+    t = schedule.at(torch.arange(schedule.steps + 1, dtype=torch.float64) / schedule.steps)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    pairs = torch.stack([1.0 / alpha, -sigma / alpha])
+    pairs[:, -1] = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    return pairs
 
 
 def _levels(steps: int, evaluations: int) -> list[float]:

@@ -61,6 +61,42 @@ def test_an_exact_denoiser_returns_the_truth(sampler, evaluations):
     torch.testing.assert_close(predicted, later, rtol=0, atol=1e-12)
 
 
+class _ExactNoise(torch.nn.Module):
+    """Returns the noise within x, and the data where x is all noise."""
+
+    def __init__(self, made: Refiner, y: torch.Tensor) -> None:
+        super().__init__()
+        self.schedule, self.y = made.sampler.schedule, y
+
+    def forward(self, x, tau, level):
+        """Return noise or data."""
+        t = self.schedule.at(level.double() / 3)
+        alpha, sigma = (v.view(-1, 1, 1) for v in (self.schedule.alpha(t), self.schedule.sigma(t)))
+        return torch.where(level.view(-1, 1, 1) > 2.5, self.y, (x[:, :1] - alpha * self.y) / sigma)
+
+
+def test_noise_as_in_the_paper_first_predicts_the_data():
+    made = model(prediction="noise").double()
+    u, later = state().double(), state(seed=1).double()
+    made.body = _ExactNoise(made, later - u)
+    dt = torch.ones(3, dtype=torch.float64)
+    torch.testing.assert_close(made(u, dt), later, rtol=0, atol=1e-12)
+    torch.testing.assert_close(made.losses(u, later, dt), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-20)
+
+
+def test_the_loss_of_noise_is_the_error_of_the_noise_and_first_of_the_data():
+    made, u = model(prediction="noise").double(), state(300).double()
+    later, dt = u + 3 * state(300, seed=1).double(), torch.ones(300, dtype=torch.float64)
+
+    class Off(_ExactNoise):
+        def forward(self, x, tau, level):
+            """Miss by half."""
+            return super().forward(x, tau, level) + 0.5
+
+    made.body = Off(made, later - u)
+    torch.testing.assert_close(made.losses(u, later, dt), torch.full_like(dt, 0.25), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm++"])
 def test_the_last_step_adds_no_noise(sampler):
     noises = [row.noise for row in model(sampler=sampler).sampler.plan.rows]

@@ -20,10 +20,11 @@ from sciode.generative.guidance import (
 )
 from sciode.generative.hooks import Hook
 from sciode.generative.interop import Imported, SciodeScheduler, from_diffusers
+from sciode.generative.lanes import Lanes
 from sciode.generative.likelihood import bits_per_dimension
 from sciode.generative.mcmc import DenoisingMCMC
 from sciode.generative.noise_level import NoiseLevel, level_matching
-from sciode.generative.noise_source import sample_seeds
+from sciode.generative.noise_source import row_noise, sample_seeds
 from sciode.generative.objectives import (
     LogNormalTimes,
     Times,
@@ -69,6 +70,7 @@ __all__ = [
     "Hook",
     "Imported",
     "Inpaint",
+    "Lanes",
     "Likelihood",
     "LinearPath",
     "LogNormalTimes",
@@ -107,6 +109,7 @@ __all__ = [
     "potential_matching",
     "presets",
     "residual",
+    "row_noise",
     "sample_seeds",
     "save_records",
     "search_schedule",

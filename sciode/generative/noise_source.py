@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.random import derive_seed
@@ -43,6 +44,16 @@ class EachSample:
         raise InputError("the noise of a sampler is drawn row by row; with step control use a BrownianTree")
 
 
+def row_noise(seed: int, block: int, count: int, parts: Sequence[Tensor]) -> list[Tensor]:
+    """Return one sample's standard normal numbers of ``count`` rows of a block, of states ``"b ..."``.
+
+    >>> row_noise(0, 0, 3, [torch.zeros(5, 2)])[0].shape
+    torch.Size([3, 2])
+    """
+    stream = torch.Generator(parts[0].device).manual_seed(derive_seed(seed, block))
+    return [part.new_empty((count, *part.shape[1:])).normal_(generator=stream) for part in parts]
+
+
 class _Rows:
     """Numbers of one solve; a block of rows can be drawn again at any time."""
 
@@ -61,8 +72,6 @@ class _Rows:
         parts = leaves(self.like)
         made = [part.new_empty((count, *part.shape)) for part in parts]
         for sample, seed in enumerate(self.seeds):
-            stream = torch.Generator(parts[0].device).manual_seed(derive_seed(seed, block))
-            for all_samples, part in zip(made, parts, strict=True):
-                one = part.new_empty((count, *part.shape[1:]))
-                all_samples[:, sample] = one.normal_(generator=stream)
+            for all_samples, one in zip(made, row_noise(seed, block, count, parts), strict=True):
+                all_samples[:, sample] = one
         return tuple(like(self.like, row) for row in zip(*(part.unbind() for part in made), strict=True))

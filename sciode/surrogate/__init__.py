@@ -9,11 +9,13 @@ from sciode.surrogate.published import load_published
 from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.rollout import LeadTimeWarning, rollout
 from sciode.surrogate.stepper import stepper
+from sciode.surrogate.streaming import Arrival, stream
 from sciode.surrogate.table import build, load_surrogate, surrogates
 from sciode.surrogate.unet import UNet
 
 __all__ = [
     "FNO",
+    "Arrival",
     "Constraint",
     "Emulator",
     "LeadTimeWarning",
@@ -28,5 +30,6 @@ __all__ = [
     "load_surrogate",
     "rollout",
     "stepper",
+    "stream",
     "surrogates",
 ]

@@ -78,12 +78,27 @@ class Emulator(nn.Module, ABC):
 
     def _step(self, u: Tensor, dt: Tensor, tendency: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         self._check(u, dt)
+        tau = self.leads(dt)
+        return self.advanced(u, tau, tendency(self.normalised(u), tau))
+
+    def leads(self, dt: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+        """Return tau of lead times, in the dtype of the units."""
+        return (dt / self.reference_dt).to(self.normaliser.std.dtype)
+
+    def normalised(self, u: Float[Tensor, "b c *n"]) -> Float[Tensor, "b c *n"]:
+        """Return ``u`` as the network sees it."""
+        spread, mean = self._per_channel(self.normaliser.std), self._per_channel(self.normaliser.mean)
+        normal: Tensor = (u.to(spread.dtype) - mean) / spread
+        return normal
+
+    def advanced(
+        self, u: Float[Tensor, "b c *n"], tau: Float[Tensor, " b"], f: Float[Tensor, "b c *n"]
+    ) -> Float[Tensor, "b c *n"]:
+        """Return the state that the network's output ``f`` stands for, in the dtype of ``u``."""
         spread = self._per_channel(self.normaliser.std)
-        mean = self._per_channel(self.normaliser.mean)
-        tau = (dt / self.reference_dt).to(spread.dtype)
-        f = tendency((u.to(spread.dtype) - mean) / spread, tau).to(spread.dtype)
+        f = f.to(spread.dtype)
         if not self.residual:
-            return (mean + spread * f).to(u.dtype)
+            return (self._per_channel(self.normaliser.mean) + spread * f).to(u.dtype)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
         return u + (size * spread * f).to(u.dtype)
 

@@ -7,7 +7,7 @@ which later decide how long a rollout stays right. The sampler is one of :mod:`s
 Symbols: ``v`` normalised state, ``y`` difference over the increment, ``x`` noisy y, ``K`` refinements.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Self
@@ -126,7 +126,8 @@ class Refiner(Emulator):
     ) -> Float[Tensor, "b c *n"]:
         """Return the refined difference for the normalised state ``v``."""
         self._check_resolution()
-        return self.sampler.sample(self.given(v, tau), _noise(v, seed), seed=seed)
+        seeds = sample_seeds(seed, len(v))
+        return self.sampler.sample(self.given(v, tau), first_noise(v, seeds), seed=seeds)
 
     def given(self, v: Tensor, tau: Tensor) -> Denoiser:
         """Return the denoiser of the difference, given the normalised state and the lead time."""
@@ -147,10 +148,9 @@ class Refiner(Emulator):
         Noise is added to the true difference, never to the model's own guess. Random numbers are torch's own.
         """
         self._check(u, dt)
-        spread, mean = self._per_channel(self.normaliser.std), self._per_channel(self.normaliser.mean)
-        tau = (dt / self.reference_dt).to(spread.dtype)
-        size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment) * spread
-        v, y = (u - mean) / spread, (later - u) / size
+        tau, v = self.leads(dt), self.normalised(u)
+        size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
+        y = (later - u) / (size * self._per_channel(self.normaliser.std))
         weighting = None if self._of_noise is None else self._as_noise
         return denoising(self.given(v, tau), y, times=_uniform_levels, weighting=weighting)
 
@@ -240,9 +240,9 @@ def _unconditioned(x: Tensor, level: Tensor) -> Tensor:
     raise InputError("a refiner's denoiser needs the state that it starts from: take Refiner.given")
 
 
-def _noise(like: Tensor, seed: int) -> Tensor:
+def first_noise(like: Tensor, seeds: Sequence[int]) -> Tensor:
     """Return standard normal numbers; every sample has a stream of its own, so that a batch may be split."""
     noise = torch.empty_like(like)
-    for one, own in zip(noise, sample_seeds(seed, len(like)), strict=True):
+    for one, own in zip(noise, seeds, strict=True):
         one.normal_(generator=Generator(like.device).manual_seed(derive_seed(own, "first")))
     return noise

@@ -59,8 +59,8 @@ def rollout(
     >>> rollout(Persistence(), torch.zeros(2, 1, 8), 5, 0.1).shape
     torch.Size([2, 5, 1, 8])
     """
-    _check(u0, steps, jump)
-    lead = _lead(dt, u0)
+    check_rollout(u0, steps, jump)
+    lead = lead_times(dt, u0)
     _warn(model, min(jump, steps) * lead.max().item())
     states = _states(model, u0, steps, lead, constraint, jump)
     if torch.is_grad_enabled():
@@ -102,7 +102,8 @@ def _warn(model: Surrogate, lead: float) -> None:
         )
 
 
-def _check(u0: Tensor, steps: int, jump: int) -> None:
+def check_rollout(u0: Tensor, steps: int, jump: int = 1) -> None:
+    """Raise :class:`InputError` for a state or a count that no rollout begins with."""
     if u0.ndim < 3:
         raise InputError(f"u0 takes a state 'b c *n', got shape {tuple(u0.shape)}")
     if steps < 1 or jump < 1:
@@ -114,7 +115,8 @@ def _check(u0: Tensor, steps: int, jump: int) -> None:
         raise InputError(f"u0 holds NaN or infinity, first in sample {bad}")
 
 
-def _lead(dt: float | Tensor, u0: Tensor) -> Tensor:
+def lead_times(dt: float | Tensor, u0: Tensor) -> Tensor:
+    """Return the lead time of every sample, ``[b]``, in the dtype of ``u0``."""
     # Through float64, so that a time of the data reaches the model rounded once and not twice.
     lead = torch.as_tensor(dt, dtype=torch.float64)
     if lead.shape not in ((), (u0.shape[0],)):

@@ -5,6 +5,7 @@ Nothing here knows about data or physical units; :mod:`sciode.surrogate` puts th
 
 from sciode.nn.blocks import Downsample, ResidualBlock, SelfAttention, Upsample, convolution, group_norm
 from sciode.nn.conditioning import FiLM, TimeFeatures
+from sciode.nn.dilated import DilatedBlock
 from sciode.nn.modern_unet import ModernBlock, ModernUNetBody, TransposedUpsample
 from sciode.nn.patches import ConvNeXtBlock, PatchEmbedding, PatchMerging, PatchRecovery, PatchUnmerging
 from sciode.nn.swin import LeadTimeNorm, SwinBlock, WindowAttention
@@ -13,6 +14,7 @@ from sciode.nn.unet import UNetBody
 
 __all__ = [
     "ConvNeXtBlock",
+    "DilatedBlock",
     "Downsample",
     "FiLM",
     "LeadTimeNorm",

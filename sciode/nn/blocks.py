@@ -21,7 +21,14 @@ _CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def convolution(
-    dimensions: int, inputs: int, outputs: int, size: int = 3, *, stride: int = 1, padding: str = "circular"
+    dimensions: int,
+    inputs: int,
+    outputs: int,
+    size: int = 3,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: str = "circular",
 ) -> nn.Module:
     """Return a convolution on a grid of ``dimensions`` axes that keeps its points, divided by ``stride``.
 
@@ -29,6 +36,8 @@ def convolution(
     ----------
     size : int
         Odd width of the kernel.
+    dilation : int
+        Points between the taps of the kernel.
     padding : {"circular", "replicate", "zeros"}
         What lies beyond the edge of the grid; "circular" is a periodic domain.
 
@@ -47,7 +56,9 @@ def convolution(
         raise InputError(f"networks on grids have 1, 2 or 3 space dimensions, got {dimensions}")
     mode = lookup(padding, PADDINGS, "padding")
     # The class is chosen at run time, and the three constructors are the same.
-    return _CONVOLUTIONS[dimensions](inputs, outputs, size, stride=stride, padding=size // 2, padding_mode=mode)
+    reach = dilation * (size // 2)
+    kind = _CONVOLUTIONS[dimensions]
+    return kind(inputs, outputs, size, stride=stride, padding=reach, dilation=dilation, padding_mode=mode)
 
 
 def group_norm(channels: int, used: bool = True, groups: int = 8) -> nn.Module:

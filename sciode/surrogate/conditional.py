@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sciode.nn import TimeFeatures
+from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
@@ -65,7 +66,14 @@ class ModernUNetWithLevel(UNetWithLevel):
     kind: ClassVar[Any] = ModernUNet
 
 
+class DilatedWithLevel(UNetWithLevel):
+    """Dilated convolutions, with the level among what conditions every block."""
+
+    kind: ClassVar[Any] = DilatedResNet
+
+
 BODIES: dict[str, type[Body]] = {
+    "dilated": DilatedWithLevel,
     "fno": FNOBody,
     "modern-unet": ModernUNetWithLevel,
     "poseidon": PoseidonBody,

@@ -60,7 +60,7 @@ class Refiner(Emulator):
         "ddpm" as published.
     evaluations : int, optional
         Calls of the network for one step, ``steps + 1`` unless told otherwise; fewer leave levels out.
-    body : {"unet", "modern-unet", "fno", "poseidon"}
+    body : {"unet", "modern-unet", "dilated", "fno", "poseidon"}
         The network inside.
     network : mapping
         Its arguments, those of the surrogate of that name.

@@ -12,6 +12,7 @@ from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup
 from sciode.nn import load_tensors
 from sciode.surrogate.base import Persistence, Surrogate
+from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.modern_unet import ModernUNet
@@ -20,6 +21,7 @@ from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.unet import UNet
 
 surrogates: dict[str, type[Emulator] | type[Persistence]] = {
+    "dilated": DilatedResNet,
     "fno": FNO,
     "modern-unet": ModernUNet,
     "persistence": Persistence,

@@ -21,6 +21,7 @@ CASES = [
     ("unet", 1, {"width": 8, "depth": 3, "padding": "replicate"}),
     *(("modern-unet", n, {"width": 4, "multiples": (1, 2, 2), "blocks": 1}) for n in SIZES),
     ("modern-unet", 1, {"width": 4, "multiples": (2, 1), "padding": "replicate"}),
+    *(("dilated", n, {"width": 8, "blocks": 1}) for n in SIZES),
 ]
 PERIODIC = [case for case in CASES if case[2].get("periodic", True) and "padding" not in case[2]]
 

@@ -19,6 +19,7 @@ def rollout(
     *,
     constraint: Constraint | None = None,
     jump: int = 1,
+    seed: int = 0,
 ) -> Float[Tensor, "b t c *n"]:
     """Predict ``steps`` states after ``u0``, each from the one before, or from one further back.
 
@@ -40,6 +41,8 @@ def rollout(
     jump : int
         For models that know the lead time: predict up to so many states from the same one. 1 is autoregressive;
         ``jump=steps`` is direct, every state from ``u0``; what lies between is a mixture.
+    seed : int
+        Of a model that draws noise, one with a method ``seeded``: every step draws anew.
 
     Returns
     -------
@@ -62,6 +65,8 @@ def rollout(
     check_rollout(u0, steps, jump)
     lead = lead_times(dt, u0)
     _warn(model, min(jump, steps) * lead.max().item())
+    if hasattr(model, "seeded"):
+        model = model.seeded(seed)
     states = _states(model, u0, steps, lead, constraint, jump)
     if torch.is_grad_enabled():
         return torch.stack(list(states), dim=1)

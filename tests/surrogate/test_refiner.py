@@ -121,6 +121,16 @@ def test_noise_follows_the_seed_and_each_sample_its_own():
     torch.testing.assert_close(made(u[:2], dt[:2], seed=1), made(u, dt, seed=1)[:2], rtol=0, atol=1e-6)
 
 
+def test_a_rollout_draws_anew_at_every_step_and_differs_by_seed():
+    made, u = model().eval(), state()
+    with torch.no_grad():
+        path, other = (rollout(made, u, 2, 1.0, seed=seed) for seed in (0, 1))
+        again = rollout(made.seeded(0), u, 2, 1.0)
+    assert torch.equal(path, again)
+    assert not torch.equal(path, other)
+    assert not torch.equal(path[:, 1], made(path[:, 0], torch.ones(3)))
+
+
 def test_the_loss_of_a_lazy_network_is_the_size_of_the_velocity():
     made, u = model(), state(4000)
     made.body = _Lazy()

@@ -8,6 +8,7 @@ from sciode.nn.conditioning import FiLM, TimeFeatures
 from sciode.nn.dilated import DilatedBlock
 from sciode.nn.modern_unet import ModernBlock, ModernUNetBody, TransposedUpsample
 from sciode.nn.patches import ConvNeXtBlock, PatchEmbedding, PatchMerging, PatchRecovery, PatchUnmerging
+from sciode.nn.precision import strict_float32
 from sciode.nn.swin import LeadTimeNorm, SwinBlock, WindowAttention
 from sciode.nn.tensors import load_tensors, module_tensors
 from sciode.nn.unet import UNetBody
@@ -36,4 +37,5 @@ __all__ = [
     "group_norm",
     "load_tensors",
     "module_tensors",
+    "strict_float32",
 ]

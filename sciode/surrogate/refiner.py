@@ -21,6 +21,7 @@ from sciode.core.names import lookup
 from sciode.core.random import derive_seed
 from sciode.generative import Denoiser, Prediction, Refinement, Sampler, denoising, presets, sample_seeds
 from sciode.generative.schedule import Schedule
+from sciode.nn import strict_float32
 from sciode.surrogate.conditional import BODIES
 from sciode.surrogate.emulator import Emulator, Sized, sizes_of
 
@@ -133,7 +134,9 @@ class Refiner(Emulator):
         """Return the denoiser of the difference, given the normalised state and the lead time."""
 
         def network(x: Tensor, level: Tensor) -> Tensor:
-            out: Tensor = self.body(torch.cat([x, v], dim=1), tau, level)
+            # What the last level has to say is smaller than what TF32 rounds away.
+            with strict_float32():
+                out: Tensor = self.body(torch.cat([x, v], dim=1), tau, level)
             if self._of_noise is None:
                 return out
             # By the number of the level; the device is not waited for.

@@ -151,8 +151,8 @@ def overhead(model: Refiner, tested: Tested, device: str) -> str:
     taken = interleave({"calls": calls, "step": tested.call(model)}, 41, device)
     once, whole = taken["calls"][0], taken["step"][0]
     return (
-        f"- a step of the refiner, batch {len(u)}: {1e3 * whole:.3g} ms, its {model.sampler.evaluations} calls of the "
-        f"network alone {1e3 * once:.3g} ms: {whole / once:.3f} times as long (median of 41, turn by turn)"
+        f"- a step of the refiner, batch {len(u)}: {1e3 * whole:.3g} ms, its {model.sampler.evaluations} calls of "
+        f"the network alone {1e3 * once:.3g} ms: {whole / once:.3f} times as long (median of 41, turn by turn)"
     )
 
 
@@ -213,12 +213,11 @@ def main() -> None:
     problem = prepare(entry, device, quiet=True)
     tested, models = Tested(problem, device), models_of(suite, entry.name, run, device)
     refiner = next(group[0] for group in models.values() if isinstance(group[0], Refiner))
-    steady = [overhead(refiner, tested, device), *streaming(refiner, tested, device)]
     lines = [
-        f"`sciode bench run {suite.name}`, then `python benchmarks/refiner.py {run.name}`: seeds {list(suite.seeds)} in "
-        f"this order, {environment['jobs']} processes, {environment['seconds']:.0f} s. Times are in the unit of the "
-        f"equation, a step of a model is {tested.step:g}, forecasts run to {tested.steps * tested.step:g}; means over "
-        f"{len(tested.u)} test trajectories.",
+        f"`sciode bench run {suite.name}`, then `python benchmarks/refiner.py {run.name}`: seeds "
+        f"{list(suite.seeds)} in order, {environment['jobs']} processes, {environment['seconds']:.0f} s. Times are "
+        f"in the unit of the equation, a step of a model is {tested.step:g}, forecasts run to "
+        f"{tested.steps * tested.step:g}; means of {len(tested.u)} test trajectories.",
         "",
         "Samplers on the same weights:",
         "",
@@ -228,17 +227,13 @@ def main() -> None:
         "",
         table(solvers(problem, tested, device)),
         "",
-        *steady,
+        overhead(refiner, tested, device),
+        *streaming(refiner, tested, device),
         "",
         "All models of the suite:",
     ]
-    write(
-        f"{suite.name}-{device}",
-        f"The suite {suite.name}",
-        "\n".join(lines),
-        machine(device, []),
-        comparison(records),
-    )
+    where = machine(device, [])
+    write(f"{suite.name}-{device}", f"The suite {suite.name}", "\n".join(lines), where, comparison(records))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ from sciode.core.names import lookup
 from sciode.core.random import derive_seed
 from sciode.data import Families, Trajectories
 from sciode.surrogate import Emulator, Poseidon, build, load_surrogate
-from sciode.train import FitConfig, RelativeL1, all_to_all, fit, relative_l2
+from sciode.train import FitConfig, RelativeL1, Sobolev, all_to_all, fit, relative_l2
 from sciode.train.objective import Loss
 
-LOSSES = ("relative_l1", "relative_l2")
+LOSSES = ("relative_l1", "relative_l2", "sobolev")
 
 
 def weights_path(folder: Path, name: str, seed: int) -> Path:
@@ -82,17 +82,22 @@ def training(table: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[dict[str
     """Turn the table ``train`` of a suite into options of ``fit``, and a loss.
 
     ``leads = "all"`` pairs every state of a trajectory with every later one. ``loss`` is "relative_l2" (default)
-    or "relative_l1", of ``groups`` of channels.
+    or "relative_l1", of ``groups`` of channels, or "sobolev", of an ``order``.
 
     >>> training({"leads": "all", "steps": 5}, (10, 4, 1, 8))[0]
     {'leads': (0, 1, 2, 3), 'steps': 5}
     """
     options = dict(table)
     name, groups = options.pop("loss", "relative_l2"), options.pop("groups", None)
+    order = options.pop("order", None)
     lookup(name, dict.fromkeys(LOSSES), "loss")
     if groups is not None and name != "relative_l1":
         raise InputError(f"groups belong to loss = 'relative_l1', found loss = {name!r}")
+    if order is not None and name != "sobolev":
+        raise InputError(f"order belongs to loss = 'sobolev', found loss = {name!r}")
     loss: Loss = relative_l2
+    if name == "sobolev":
+        loss = Sobolev() if order is None else Sobolev(order)
     if name == "relative_l1":
         loss = RelativeL1(tuple(groups or (shape[2],)))
     if options.get("leads") == "all":

@@ -5,6 +5,7 @@ from sciode.train.denoise import Denoises, DenoisingTask
 from sciode.train.errors import DivergedError
 from sciode.train.fit import History, fit
 from sciode.train.objective import Loss, RelativeL1, relative_l2
+from sciode.train.sobolev import Sobolev
 from sciode.train.task import Task
 from sciode.train.trainable import Trainable
 
@@ -16,6 +17,7 @@ __all__ = [
     "History",
     "Loss",
     "RelativeL1",
+    "Sobolev",
     "Task",
     "Trainable",
     "all_to_all",

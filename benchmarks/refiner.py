@@ -215,8 +215,8 @@ def main() -> None:
     refiner = next(group[0] for group in models.values() if isinstance(group[0], Refiner))
     lines = [
         f"`sciode bench run {suite.name}`, then `python benchmarks/refiner.py {run.name}`: seeds "
-        f"{list(suite.seeds)} in order, {environment['jobs']} processes, {environment['seconds']:.0f} s. Times are "
-        f"in the unit of the equation, a step of a model is {tested.step:g}, forecasts run to "
+        f"{list(suite.seeds)} in order, {environment['jobs']} processes, {environment['seconds']:.0f} s. Times "
+        f"are in the unit of the equation, a step of a model is {tested.step:g}, forecasts run to "
         f"{tested.steps * tested.step:g}; means of {len(tested.u)} test trajectories.",
         "",
         "Samplers on the same weights:",

@@ -1,6 +1,7 @@
 """Surrogates: maps from a state to a later one, be they networks or numerical solvers."""
 
 from sciode.surrogate.base import Constraint, Persistence, Surrogate
+from sciode.surrogate.corrector import Corrector
 from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
@@ -18,6 +19,7 @@ __all__ = [
     "FNO",
     "Arrival",
     "Constraint",
+    "Corrector",
     "DilatedResNet",
     "Emulator",
     "LeadTimeWarning",

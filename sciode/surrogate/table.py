@@ -12,6 +12,7 @@ from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup
 from sciode.nn import load_tensors
 from sciode.surrogate.base import Persistence, Surrogate
+from sciode.surrogate.corrector import Corrector
 from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
@@ -21,6 +22,7 @@ from sciode.surrogate.refiner import Refiner
 from sciode.surrogate.unet import UNet
 
 surrogates: dict[str, type[Emulator] | type[Persistence]] = {
+    "corrector": Corrector,
     "dilated": DilatedResNet,
     "fno": FNO,
     "modern-unet": ModernUNet,

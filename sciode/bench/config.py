@@ -37,6 +37,8 @@ class DatasetEntry:
         Rule that divides the trajectories into train, validation and test, and its seed.
     keep : int
         Test trajectories whose forecasts are written to the run directory.
+    members : int
+        Forecasts of every test trajectory by models that draw noise, to see what their spread knows; 0: none.
     groups : tuple of int
         Channels of each group of fields that relative L1 errors are taken of; one group of all by default.
     change : mapping
@@ -56,6 +58,7 @@ class DatasetEntry:
     split: str = "sciode"
     split_seed: int = 0
     keep: int = 4
+    members: int = 0
     groups: tuple[int, ...] = ()
     change: Mapping[str, Any] = field(default_factory=dict)
 

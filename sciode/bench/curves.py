@@ -23,7 +23,8 @@ def by_model(records: Sequence[Record]) -> dict[str, list[Record]]:
     return groups
 
 
-def _array(values: Sequence[float | None]) -> np.ndarray:
+def array(values: Sequence[float | None]) -> np.ndarray:
+    """Return numbers from JSON, NaN where there is none."""
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
@@ -31,8 +32,8 @@ def error_axes(axes: Axes, records: Sequence[Record], models: Sequence[str], nam
     """Draw a curve of every model: the mean over the seeds, and a band from the lowest to the highest."""
     palette = colours(models)
     for model, cells in by_model(records).items():
-        time = _array(cells[0]["curves"]["time"])
-        values = np.stack([_array(cell["curves"][name]) for cell in cells])
+        time = array(cells[0]["curves"]["time"])
+        values = np.stack([array(cell["curves"][name]) for cell in cells])
         axes.plot(time, values.mean(axis=0), color=palette[model], linestyle=dash(model), label=model)
         if len(cells) > 1:
             low, high = values.min(axis=0), values.max(axis=0)
@@ -49,6 +50,7 @@ def error_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
     left.set_ylabel("nRMSE")
     left.set_title("rollout error", loc="left")
     error_axes(right, records, models, "correlation")
+    _quartiles(right, records, models)
     right.axhline(0.8, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
     right.set_ylabel("correlation with the truth")
     right.set_ylim(min(0.0, right.get_ylim()[0]), 1.04)
@@ -56,6 +58,16 @@ def error_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
     return figure
+
+
+def _quartiles(axes: Axes, records: Sequence[Record], models: Sequence[str]) -> None:
+    """Shade between the quartiles over trajectories of models with one seed; others have their seeds' band."""
+    palette = colours(models)
+    for model, cells in by_model(records).items():
+        curves = cells[0]["curves"]
+        if len(cells) == 1 and "correlation_low" in curves:
+            low, high = array(curves["correlation_low"]), array(curves["correlation_high"])
+            axes.fill_between(array(curves["time"]), low, high, color=palette[model], alpha=0.12, linewidth=0)
 
 
 def log_scale(axes: Axes) -> None:
@@ -76,12 +88,12 @@ def spectrum_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
     first = next(iter(groups.values()))[0]["spectra"]
     figure = Figure(figsize=(9.2, 2.9), layout="constrained")
     panels = figure.subplots(1, len(first["time"]), sharey=True, squeeze=False)[0]
-    waves = _array(first["wavenumber"])[1:]
+    waves = array(first["wavenumber"])[1:]
     for index, (axes, time) in enumerate(zip(panels, first["time"], strict=True)):
-        truth = _array(first["truth"][index])[1:]
+        truth = array(first["truth"][index])[1:]
         axes.loglog(waves, truth, color=INK, linewidth=2.6, alpha=0.55, label="truth")
         for model, cells in groups.items():
-            energy = _array(cells[0]["spectra"]["model"][index])[1:]
+            energy = array(cells[0]["spectra"]["model"][index])[1:]
             axes.loglog(waves, energy, color=palette[model], linestyle=dash(model), label=model, linewidth=1.4)
         axes.minorticks_off()
         axes.set_title(f"t = {time:.3g}", loc="left")
@@ -95,7 +107,7 @@ def spectrum_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
 
 def _energy_limits(truth: Sequence[Sequence[float | None]]) -> tuple[float, float]:
     """Return bounds of the energy axis: those of the truth, and not more than twelve decades."""
-    energy = np.concatenate([_array(row)[1:] for row in truth])
+    energy = np.concatenate([array(row)[1:] for row in truth])
     energy = energy[energy > 0]
     top = float(energy.max()) if energy.size else 1.0
     return max(top * 1e-12, float(energy.min(initial=top)) * 0.1), top * 10
@@ -136,8 +148,8 @@ def leads_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | N
     figure = Figure(figsize=(6.4, 2.9), layout="constrained")
     axes = figure.subplots()
     for name, cells in groups.items():
-        lead = _array(cells[0]["curves"]["lead"])
-        values = np.stack([_array(cell["curves"]["direct"]) for cell in cells])
+        lead = array(cells[0]["curves"]["lead"])
+        values = np.stack([array(cell["curves"]["direct"]) for cell in cells])
         axes.plot(lead, values.mean(axis=0), color=palette[name], marker="o", markersize=3, label=name)
         axes.fill_between(
             lead, values.min(axis=0), values.max(axis=0), color=palette[name], alpha=0.2, linewidth=0

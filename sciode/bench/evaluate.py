@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sciode import metrics
-from sciode.bench import leads
+from sciode.bench import chaos, leads
 from sciode.bench.problems import Problem
 from sciode.bench.scores import PDEBENCH, number, numbers
 from sciode.surrogate import Surrogate, rollout
@@ -40,13 +40,17 @@ def evaluate(model: Surrogate, problem: Problem, device: str) -> tuple[dict[str,
     scores = {key: torch.cat([part[key] for part in parts]) for key in parts[0] if key not in _ASIDE}
     seconds, count = sum(part["seconds"] for part in parts), len(scores["nrmse"])
     keep = problem.entry.keep
+    lost = metrics.crossing_time(scores["correlation"], THRESHOLD, problem.step)
     shown = [torch.cat([part[key] for part in parts])[:keep] for key in ("predicted", "true")]
     record = {
         "metrics": _summary(scores, seconds / (count * problem.rollout), problem.step)
         | _pdebench(parts)
-        | leads.summary(scores, problem),
-        "curves": _curves(scores, problem) | leads.curve(scores, problem),
+        | leads.summary(scores, problem)
+        | chaos.bands(scores)
+        | chaos.summary(scores, problem, lost),
+        "curves": _curves(scores, problem) | leads.curve(scores, problem) | chaos.quartiles(scores["correlation"]),
         "spectra": _spectra(scores, problem),
+        **chaos.record(scores, lost),
     }
     return record, shown[0], shown[1]
 
@@ -66,7 +70,7 @@ def _batches(problem: Problem) -> Iterator[Tensor]:
 
 def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str) -> dict[str, Any]:
     true = true.to(device)
-    one_step = _one_step(model, true, problem.step)
+    one_step = _one_step(model, true, problem)
     true = true[:, : problem.rollout + 1]
     _synchronise(device)
     clock = time.perf_counter()
@@ -78,29 +82,34 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
     drift = metrics.conservation_drift(path).relative - metrics.conservation_drift(true).relative
     times = list(spectrum_steps(problem.rollout))
     scores = {
-        "one_step": one_step,
+        **one_step,
         "nrmse": metrics.nrmse(ahead, later, keep=_PER_STEP),
         "vrmse": metrics.vrmse(ahead, later, keep=_PER_STEP),
         "correlation": metrics.correlation(ahead, later),
         "drift": drift[:, 1:].abs().mean(dim=2),
+        "energy": chaos.energy_drift(ahead, later),
         "spectrum": metrics.spectrum(path[:, times], problem.data.lengths).mean(dim=2),
         "true_spectrum": metrics.spectrum(true[:, times], problem.data.lengths).mean(dim=2),
         "predicted": path[: problem.entry.keep],
         "true": true[: problem.entry.keep],
         **leads.errors(model, true, ahead, problem),
+        **chaos.ensemble(model, true, problem),
     }
     theirs = metrics.pdebench_metrics(ahead, later, lengths=problem.data.lengths)
     return {"seconds": seconds, "pdebench": theirs, **{key: value.float().cpu() for key, value in scores.items()}}
 
 
-def _one_step(model: Surrogate, true: Tensor, step: float) -> Tensor:
-    """Return nRMSE "b t" of every step from a true state, one time of the batch after the other."""
-    dt = torch.full((len(true),), step, dtype=true.dtype, device=true.device)
-    errors = [
-        metrics.nrmse(model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2], keep=_PER_STEP)
-        for k in range(true.shape[1] - 1)
-    ]
-    return torch.cat(errors, dim=1)
+def _one_step(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Tensor]:
+    """Return nRMSE "b t" of every step from a true state, and the mean spectra of error and truth, "b shells"."""
+    dt = torch.full((len(true),), problem.step, dtype=true.dtype, device=true.device)
+    errors, spectra = [], []
+    for k in range(true.shape[1] - 1):
+        later, target = model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]
+        errors.append(metrics.nrmse(later, target, keep=_PER_STEP))
+        pair = torch.cat([later - target, target], dim=1)
+        spectra.append(metrics.spectrum(pair, problem.data.lengths).mean(dim=2))
+    error, truth = torch.stack(spectra).mean(0).unbind(1)
+    return {"one_step": torch.cat(errors, dim=1), "step_error": error, "step_truth": truth}
 
 
 def spectrum_steps(steps: int) -> tuple[int, ...]:
@@ -122,6 +131,7 @@ def _summary(scores: dict[str, Tensor], seconds: float, step: float) -> dict[str
         "correlation_time_90": number(metrics.crossing_time(scores["correlation"], 0.9, step).mean()),
         "correlation_time_mean": number(metrics.crossing_time(scores["correlation"].mean(0), THRESHOLD, step)),
         "mass_drift": number(scores["drift"][:, -1].mean()),
+        "energy_drift": number(scores["energy"].abs().mean()),
         "rollout_ms": 1e3 * seconds,
     }
 
@@ -153,6 +163,8 @@ def _spectra(scores: dict[str, Tensor], problem: Problem) -> dict[str, Any]:
         "wavenumber": numbers(waves),
         "model": [numbers(row) for row in scores["spectrum"].mean(dim=0)],
         "truth": [numbers(row) for row in scores["true_spectrum"].mean(dim=0)],
+        "step_error": numbers(scores["step_error"].mean(dim=0)),
+        "step_truth": numbers(scores["step_truth"].mean(dim=0)),
     }
 
 

@@ -82,7 +82,7 @@ def _dataset(name: str, value: Any, above: str = "datasets") -> DatasetEntry:
         elif key == "change":
             checked[key] = checks.table(item, at)
         else:
-            checked[key] = checks.count(item, at, least=0 if key in ("split_seed", "keep") else 1)
+            checked[key] = checks.count(item, at, least=0 if key in ("split_seed", "keep", "members") else 1)
     lookup(checked.get("split", "sciode"), dict.fromkeys(_SPLITS), f"value of {where}.split")
     return DatasetEntry(name=name, **checked)
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sciode.bench import style
 from sciode.bench.cells import Cell, cells_of, finished
+from sciode.bench.chaos_figures import bands_figure, ensemble_figure
 from sciode.bench.config import Suite
 from sciode.bench.curves import Record, by_model, error_figure, leads_figure, spectrum_figure, training_figure
 from sciode.bench.overview import overview_figure
@@ -105,6 +106,8 @@ def _figures(folder: Path, suite: Suite, name: str, records: Sequence[Record]) -
         "training": training_figure(records, models),
         "samples": samples,
         "leads": leads_figure(records, models),
+        "bands": bands_figure(records, models),
+        "ensemble": ensemble_figure(records, models),
     }
 
 

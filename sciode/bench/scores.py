@@ -32,9 +32,19 @@ about the root of as many jumps, and in one. Models trained with such lead times
 CHAOS: dict[str, str] = {
     "correlation_time_90": "corr. time 0.9",
     "correlation_time_mean": "corr. time of the mean",
+    "energy_drift": "energy drift",
+    "one_step_low": "1-step, low",
+    "one_step_mid": "1-step, mid",
+    "one_step_high": "1-step, high",
+    "spread_skill": "spread/error",
+    "spread_error": "corr(spread, error)",
+    "crps": "CRPS",
+    "warning_time": "warned at",
+    "warning_correlation": "corr(warned, lost)",
 }
 """For chaotic systems: the time until the correlation falls below 0.9, and until its mean over trajectories falls
-below 0.8, the other definition in use."""
+below 0.8, the other definition in use; the relative error of the mean square; the relative error of one step by
+band of wave numbers, see :mod:`sciode.bench.chaos`; and, of models that draw, what an ensemble is worth."""
 COSTS: dict[str, str] = {"parameters": "params", "train_seconds": "train s", "rollout_ms": "ms/step"}
 """What a model costs: always there."""
 NAMES: tuple[str, ...] = (*FORECAST, *PDEBENCH)

@@ -2,8 +2,8 @@ r"""A coarse solver and a network that corrects it.
 
 .. math:: u(t + \Delta t) = S(u) + \tau\, d\, \sigma\, g\, f\big(v, \tfrac{S(u) - u}{\tau d \sigma}, \tau\big)
 
-S integrates the equation on a coarse grid; the network f sees the state and what the solver makes of it. The gain g
-begins at zero, so that before training the model is the solver. Symbols as in :mod:`sciode.surrogate.emulator`.
+S integrates the equation on a coarse grid; the network f sees the state and what the solver makes of it. The gain
+g begins at zero, so that before training the model is the solver. Symbols as in :mod:`sciode.surrogate.emulator`.
 """
 
 from collections.abc import Mapping

@@ -146,7 +146,7 @@ def test_a_training_that_diverges_is_a_result(tmp_path):
 
 def test_report_needs_nothing_from_outside(run):
     page = (run / "report.html").read_text()
-    assert "waves" in page and page.count("<svg") == 5
+    assert "waves" in page and page.count("<svg") == 6
     loads = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)|url\(([^)]*)\)""", page)
     outside = [a or b for a, b in loads if not (a or b).strip("\"'").startswith(("#", "data:"))]
     assert outside == []

@@ -115,6 +115,7 @@ class Refiner(Emulator):
         predicted = lookup(prediction, PREDICTIONS, "prediction")
         self._denoiser = Denoiser(_unconditioned, schedule, predicted, label=_Level(steps))
         self._of_noise = _noise_to_data(schedule) if prediction == "noise" else None
+        self._teacher: list[Refiner] = []  # in a list: its weights are not this model's
 
     def forward(
         self, u: Float[Tensor, "b c *n"], dt: Float[Tensor, " b"], seed: int = 0
@@ -152,6 +153,8 @@ class Refiner(Emulator):
         """
         self._check(u, dt)
         tau, v = self.leads(dt), self.normalised(u)
+        if self._teacher:
+            return self._imitation(v, tau)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
         y = (later - u) / (size * self._per_channel(self.normaliser.std))
         weighting = None if self._of_noise is None else self._as_noise
@@ -166,6 +169,35 @@ class Refiner(Emulator):
     def seeded(self, seed: int) -> "Draws":
         """Return the model as one member of an ensemble: noise is drawn anew at every step, from ``seed``."""
         return Draws(self, seed)
+
+    def student(self) -> "Refiner":
+        """Return a refiner of one call that begins with these weights and whose training imitates this model.
+
+        From the same noise it is to return what this model's K + 1 calls return, without noise in between (DDIM):
+        a map of noise and state. :func:`sciode.train.fit` trains it like any other; saved and loaded it is an
+        ordinary refiner of one call.
+
+        References
+        ----------
+        Liu et al., *Flow straight and fast* (arXiv:2209.03003), section 2.2: distillation of a coupling.
+        """
+        device = self.normaliser.std.device
+        twin, teacher = (
+            Refiner(**{**self.config, "sampler": "ddim", "evaluations": calls}).to(device)
+            for calls in (1, self.config["steps"] + 1)
+        )
+        twin.load_state_dict(self.state_dict())
+        teacher.load_state_dict(self.state_dict())
+        twin._teacher.append(teacher.eval().requires_grad_(False))
+        return twin
+
+    def _imitation(self, v: Tensor, tau: Tensor) -> Tensor:
+        """Return the distance from the teacher's difference, ``[b]``; both normalise as their data told them."""
+        teacher = self._teacher[0].to(v.device)
+        seed = int(torch.randint(2**62, ()))
+        with torch.no_grad():
+            goal = teacher.tendency(v, tau, seed=seed)
+        return (self.tendency(v, tau, seed=seed) - goal).square().flatten(1).mean(1)
 
     @classmethod
     def for_data(cls, data: Sized, **config: Any) -> Self:

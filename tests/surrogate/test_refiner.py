@@ -184,6 +184,34 @@ def test_it_learns_and_comes_back_from_its_file(tmp_path):
     assert bool(torch.isfinite(ahead).all())
 
 
+def test_a_student_learns_to_say_at_once_what_its_teacher_says_in_four_calls(tmp_path):
+    from sciode.data import split
+
+    data = wave_file(tmp_path)
+    torch.manual_seed(0)
+    teacher = Refiner.for_data(data, sigma_min=2e-2, network=SMALL)
+    fit(teacher, data, steps=200, batch=32, learning_rate=3e-3, quiet=True)
+    student = teacher.student()
+    u = data[split(data).test][:, 0]
+    dt = torch.full((len(u),), data.dt)
+    slow = Refiner(**{**teacher.config, "sampler": "ddim"})
+    slow.load_state_dict(teacher.state_dict())
+    with torch.no_grad():
+        goal, before = slow(u, dt, seed=5), student(u, dt, seed=5)
+    weights = [p.clone() for p in teacher.parameters()]
+    history = fit(student, data, steps=200, batch=32, learning_rate=1e-3, directory=tmp_path / "run", quiet=True)
+    with torch.no_grad():
+        after, back = student(u, dt, seed=5), load_surrogate(history.checkpoint)
+        calls = []
+        back.body.register_forward_hook(lambda body, args, out: calls.append(1))
+        torch.testing.assert_close(back(u, dt, seed=5), after)
+    assert len(calls) == 1
+    assert all(torch.equal(a, b) for a, b in zip(weights, teacher.parameters(), strict=True))
+    distance = [(x - goal).square().mean().sqrt().item() for x in (before, after)]
+    print(f"distance from the teacher: {distance[0]:.3g} before, {distance[1]:.3g} after")
+    assert distance[1] < 0.7 * distance[0]
+
+
 @pytest.mark.parametrize(
     ("config", "error", "match"),
     [

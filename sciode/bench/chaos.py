@@ -43,7 +43,8 @@ def ensemble(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Tens
         rollout(model, true[:, 0], problem.rollout, problem.step, seed=1 + member)
         for member in range(problem.entry.members)
     ]
-    members, later = torch.stack(paths), true[:, 1:]
+    scored = problem.scored
+    members, later = torch.stack(paths)[:, :, :, :scored], true[:, 1:, :scored]
     return {
         "spread": metrics.ensemble_spread(members),
         "skill": metrics.ensemble_error(members, later),

@@ -71,14 +71,17 @@ def _batches(problem: Problem) -> Iterator[Tensor]:
 def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str) -> dict[str, Any]:
     true = true.to(device)
     one_step = _one_step(model, true, problem)
-    true = true[:, : problem.rollout + 1]
+    true, scored = true[:, : problem.rollout + 1], problem.scored
     _synchronise(device)
     clock = time.perf_counter()
     ahead = rollout(model, true[:, 0], problem.rollout, problem.step)
     _synchronise(device)
     seconds = time.perf_counter() - clock
-    later = true[:, 1:]
     path = torch.cat([true[:, :1], ahead], dim=1)
+    shown = {"predicted": path[: problem.entry.keep], "true": true[: problem.entry.keep]}
+    further = {**leads.errors(model, true, ahead, problem), **chaos.ensemble(model, true, problem)}
+    path, true, ahead = path[:, :, :scored], true[:, :, :scored], ahead[:, :, :scored]
+    later = true[:, 1:]
     drift = metrics.conservation_drift(path).relative - metrics.conservation_drift(true).relative
     times = list(spectrum_steps(problem.rollout))
     scores = {
@@ -90,10 +93,8 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
         "energy": chaos.energy_drift(ahead, later),
         "spectrum": metrics.spectrum(path[:, times], problem.data.lengths).mean(dim=2),
         "true_spectrum": metrics.spectrum(true[:, times], problem.data.lengths).mean(dim=2),
-        "predicted": path[: problem.entry.keep],
-        "true": true[: problem.entry.keep],
-        **leads.errors(model, true, ahead, problem),
-        **chaos.ensemble(model, true, problem),
+        **shown,
+        **further,
     }
     theirs = metrics.pdebench_metrics(ahead, later, lengths=problem.data.lengths)
     return {"seconds": seconds, "pdebench": theirs, **{key: value.float().cpu() for key, value in scores.items()}}
@@ -105,6 +106,7 @@ def _one_step(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Ten
     errors, spectra = [], []
     for k in range(true.shape[1] - 1):
         later, target = model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]
+        later, target = later[:, :, : problem.scored], target[:, :, : problem.scored]
         errors.append(metrics.nrmse(later, target, keep=_PER_STEP))
         pair = torch.cat([later - target, target], dim=1)
         spectra.append(metrics.spectrum(pair, problem.data.lengths).mean(dim=2))

@@ -34,6 +34,11 @@ class Problem:
         return self.entry.lead * self.data.dt
 
     @property
+    def scored(self) -> int:
+        """How many channels, the first ones, are forecast: those that a recipe draws are only carried."""
+        return self.data.shape[2] - (0 if self.recipe is None else len(self.recipe.draws))
+
+    @property
     def rollout(self) -> int:
         """Steps of the autoregressive forecast."""
         most = (self.data.shape[1] - 1) // self.entry.lead

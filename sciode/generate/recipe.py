@@ -10,15 +10,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup, unknown
+from sciode.core.random import derive_seed
 from sciode.pde.equations import EQUATIONS, STEADY, Equation, Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term
 
 SIZES = ("smoke", "small", "pdebench")
 _PROBLEMS: dict[str, Equation | Steady] = {**EQUATIONS, **STEADY}
-_KEYS = ["name", "title", "equation", "length", "seed", "schema", "precision", "parameters", "initial", "sizes"]
+_KEYS = [
+    *("name", "title", "equation", "length", "seed", "schema", "precision", "filtered", "parameters", "draws"),
+    *("initial", "sizes"),
+]
+_LATER = {"draws": {}, "filtered": False}  # keys that a recipe without them does not have in its digest
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An equation, its parameters, a family of initial conditions, a size and a seed."""
+    """An equation, its parameters, a family of initial conditions, a size and a seed.
+
+    ``draws`` gives bounds of arguments of the equation that are drawn anew for every trajectory, uniformly; the
+    file has them as further fields, constant in space and time. ``pace`` drawn so is the trajectory's own time
+    between stored states, over the nominal one. ``filtered``: what is stored of a finer grid is its low-pass, by
+    Fourier series, in place of every so many points.
+    """
 
     name: str
     title: str
@@ -85,6 +99,13 @@ class Recipe:
     precision: str = "float64"
     parameters: dict[str, float] = field(default_factory=dict)
     initial: dict[str, float] = field(default_factory=dict)
+    draws: dict[str, tuple[float, float]] = field(default_factory=dict)
+    filtered: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of what is stored: the equation's fields, then what is drawn."""
+        return (*self.kind.fields, *sorted(self.draws))
 
     @property
     def kind(self) -> Equation | Steady:
@@ -95,23 +116,43 @@ class Recipe:
     def shape(self) -> tuple[int, ...]:
         """``(b, t, c, *n)`` of the stored data."""
         space = (self.size.points,) * self.kind.dimensions
-        return (self.size.trajectories, self.size.times, len(self.kind.fields), *space)
+        return (self.size.trajectories, self.size.times, len(self.fields), *space)
 
     @cached_property
     def digest(self) -> str:
         """A hash of everything that the numbers depend on; the title is not among it."""
-        content = {key: value for key, value in asdict(self).items() if key != "title"}
+        content = {key: value for key, value in self.settings().items() if key != "title"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def term(self, points: int | None = None) -> Term:
+    def settings(self) -> dict[str, Any]:
+        """Return all keys, JSON-able, without those that say nothing."""
+        return {key: value for key, value in asdict(self).items() if key not in _LATER or value != _LATER[key]}
+
+    def drawn(self, number: int) -> dict[str, float]:
+        """Return the parameters of one trajectory that are its own: a function of the seed and of its number."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "draws", number))
+        names = sorted(self.draws)
+        numbers = torch.rand(len(names), generator=generator, dtype=torch.float64).tolist()
+        bounds = (self.draws[name] for name in names)
+        return {name: low + (high - low) * x for name, (low, high), x in zip(names, bounds, numbers, strict=True)}
+
+    def term(self, points: int | None = None, own: Mapping[str, Tensor] | None = None) -> Term:
         """Build the equation on the integrator's grid, or on one of ``points`` per axis.
 
-        Raises :class:`InputError` for a steady problem, which does not evolve.
+        ``own`` holds what is drawn, ``[b]`` each, of the trajectories of a batch.
+
+        Raises :class:`InputError` for a steady problem, which does not evolve, and without ``own`` for a recipe
+        with draws, whose equation differs from one trajectory to the next.
         """
+        if self.draws and own is None:
+            raise InputError(
+                f"{self.name} draws {', '.join(sorted(self.draws))} anew for each trajectory: no one term"
+            )
         if isinstance(self.kind, Steady):
             raise InputError(f"{self.equation} is a steady problem: it has a solution and no evolution")
         fine = self.size.points * self.size.oversample
-        return self.kind.build(points=fine if points is None else points, length=self.length, **self.parameters)
+        numbers: dict[str, Any] = {"length": self.length, **self.parameters, **(own or {})}
+        return self.kind.build(points=fine if points is None else points, **numbers)
 
 
 def recipe_folder() -> Path:
@@ -207,4 +248,24 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
         precision=precision,
         parameters={key: float(value) for key, value in table.get("parameters", {}).items()},
         initial={key: float(value) for key, value in initial.items()},
+        draws=_draws(table, equation, path),
+        filtered=_filtered(table, equation, path),
     )
+
+
+def _draws(table: Mapping[str, Any], equation: Equation | Steady, path: Path) -> dict[str, tuple[float, float]]:
+    found = dict(table.get("draws", {}))
+    check_keys(found, getattr(equation, "varied", ()), f"argument of {table['equation']} that may be drawn")
+    for name, bounds in found.items():
+        if not (isinstance(bounds, list) and len(bounds) == 2 and 0 < bounds[0] <= bounds[1] < math.inf):
+            raise InputError(f"{path}: draws of {name} are two positive numbers in order, found {bounds!r}")
+    return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+
+
+def _filtered(table: Mapping[str, Any], equation: Equation | Steady, path: Path) -> bool:
+    chosen = bool(table.get("filtered", False))
+    if chosen and (isinstance(equation, Steady) or equation.cell_centred):
+        raise InputError(
+            f"{path}: filtered takes an equation on a periodic grid of points, not {table['equation']}"
+        )
+    return chosen

@@ -7,7 +7,6 @@ beside the target in a folder ``.NAME.shards`` and go when the file is whole.
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from types import EllipsisType
 
@@ -24,7 +23,7 @@ from sciode.generate.recipe import Recipe, load_recipe
 from sciode.pde.equations import Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term, solve
-from sciode.spectral import Grid
+from sciode.spectral import Grid, resample
 
 _BLOCK = 64 * 2**20  # bytes of float64 trajectory that one call of the solver may hold
 
@@ -139,20 +138,30 @@ def integrate(
     A trajectory's initial state depends on the seed and on its own number only.
     """
     size, kind = recipe.size, recipe.kind
-    space = (size.points * size.oversample,) * kind.dimensions
-    grid = Grid(space, (recipe.length,) * kind.dimensions)
-    family = FAMILIES[recipe.family]
-    states = [family(grid, generator(recipe.seed, "initial", i), **recipe.initial) for i in numbers]
+    space, family = (size.points * size.oversample,) * kind.dimensions, FAMILIES[recipe.family]
+    drawn = [recipe.drawn(i) for i in numbers]
+    grids = [Grid(space, (own.get("length", recipe.length),) * kind.dimensions) for own in drawn]
+    states = [
+        family(grid, generator(recipe.seed, "initial", i), **recipe.initial)
+        for i, grid in zip(numbers, grids, strict=True)
+    ]
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     state = torch.stack(states).to(device=device, dtype=dtype)
     if isinstance(kind, Steady):
         return _solved_once(kind, state, recipe, numbers, bar)
-    term, stored = recipe.term(), np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
+    own = {
+        name: torch.tensor([each[name] for each in drawn], dtype=torch.float64) for name in sorted(recipe.draws)
+    }
+    term = recipe.term(own={name: values.to(device) for name, values in own.items()})
+    stored = np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
+    for channel, values in enumerate(own.values(), start=len(kind.fields)):
+        stored[:, :, channel] = values.view(-1, *(1,) * (1 + kind.dimensions)).numpy()
     with torch.inference_mode():
         if size.burn_in > 0:
             state = _solved(term, state, [0.0, size.burn_in], recipe)[:, -1]
         for start, block in _blocks(term, state, recipe):
-            stored[:, start : start + block.shape[1]] = _thinned(block, recipe).float().cpu().numpy()
+            part = stored[:, start : start + block.shape[1], : len(kind.fields)]
+            part[...] = _thinned(block, recipe).float().cpu().numpy()
             if bar is not None:
                 bar.advance(block.shape[0] * block.shape[1])
     _check_finite(stored, recipe, numbers)
@@ -173,6 +182,8 @@ def _blocks(term: Term, state: Tensor, recipe: Recipe) -> Iterator[tuple[int, Te
 def _thinned(block: Tensor, recipe: Recipe) -> Tensor:
     """Return "k t c *n" on the stored grid: every so many points, or the means of so many cells."""
     factor, dimensions = recipe.size.oversample, recipe.kind.dimensions
+    if recipe.filtered:
+        return resample(block, (recipe.size.points,) * dimensions)
     if not recipe.kind.averages:
         thin: tuple[slice | EllipsisType, ...] = (..., *[slice(None, None, factor)] * dimensions)
         return block[thin]
@@ -217,7 +228,7 @@ def _join(shards: Path, recipe: Recipe) -> Iterator[np.ndarray]:
 
 def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int) -> None:
     size, kind = recipe.size, recipe.kind
-    settings = json.loads(json.dumps(asdict(recipe)))
+    settings = json.loads(json.dumps(recipe.settings()))
     card = {
         **recipe.parameters,
         "equation": recipe.equation,
@@ -231,7 +242,7 @@ def _write(path: Path, recipe: Recipe, blocks: Iterator[np.ndarray], count: int)
         recipe.schema,
         source=blocks,
         shape=(count, *recipe.shape[1:]),
-        fields=kind.fields,
+        fields=recipe.fields,
         times=np.linspace(0.0, size.end, size.times),
         grid=(_axis(recipe),) * kind.dimensions,
         lengths=(recipe.length,) * kind.dimensions,

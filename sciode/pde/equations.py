@@ -28,7 +28,8 @@ class Equation:
 
     ``build(points=, length=, **parameters)`` returns its Term; ``cell_centred`` grids start half a cell in, from
     the ``corner`` of the box, in lengths. ``averages``: a state holds means over cells, so a coarser one is made
-    by averaging. ``solver`` is what recipes integrate with; None takes the default of :func:`solve`.
+    by averaging. ``solver`` is what recipes integrate with; None takes the default of :func:`solve`. ``varied``
+    names the arguments of ``build`` that may be tensors, one value for each sample.
     """
 
     build: Callable[..., Term]
@@ -40,6 +41,7 @@ class Equation:
     boundary: str = "periodic"
     averages: bool = False
     solver: Solver | None = None
+    varied: tuple[str, ...] = ()
 
 
 def _volumes(
@@ -63,7 +65,9 @@ EQUATIONS: dict[str, Equation] = {
     "incompressible_flow": Equation(incompressible_flow, 2, ("velocity_x", "velocity_y"), 1.0),
     "fitzhugh_nagumo": Equation(fitzhugh_nagumo, 2, ("activator", "inhibitor"), 2.0, True, -0.5, "wall"),
     "kdv": Equation(kdv, 1, ("u",), 32.0),
-    "kuramoto_sivashinsky": Equation(kuramoto_sivashinsky, 1, ("u",), 22.0),
+    "kuramoto_sivashinsky": Equation(
+        kuramoto_sivashinsky, 1, ("u",), 22.0, varied=("length", "pace", "viscosity")
+    ),
     "euler_line": _volumes(euler, ("density", "momentum_x", "energy"), 1.0, "outflow"),
     "euler_plane": _volumes(euler, ("density", "momentum_x", "momentum_y", "energy"), 1.0, "periodic"),
     "shallow_water": _volumes(shallow_water, ("depth", "momentum_x", "momentum_y"), 5.0, "outflow", -0.5),

@@ -9,7 +9,7 @@ from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.published import load_published
 from sciode.surrogate.refiner import Refiner
-from sciode.surrogate.rollout import LeadTimeWarning, rollout
+from sciode.surrogate.rollout import LeadTimeWarning, ParameterWarning, rollout
 from sciode.surrogate.stepper import stepper
 from sciode.surrogate.streaming import Arrival, stream
 from sciode.surrogate.table import build, load_surrogate, surrogates
@@ -24,6 +24,7 @@ __all__ = [
     "Emulator",
     "LeadTimeWarning",
     "ModernUNet",
+    "ParameterWarning",
     "Persistence",
     "Poseidon",
     "Refiner",

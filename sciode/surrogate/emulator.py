@@ -42,7 +42,10 @@ class Emulator(nn.Module, ABC):
     longest_lead : Tensor
         Longest lead time of the training, 0-dim; 0 where that is not known.
     increment : Tensor
-        ``[c]``, typical change over ``reference_dt`` in units of the spread.
+        ``[c]``, typical change over ``reference_dt`` in units of the spread; 0 for a channel that never changes,
+        such as a parameter of the equation, which every step then carries exactly.
+    lowest, highest : Tensor
+        ``[c]``, bounds in the training data of the channels that never change; infinite for the others.
     config : dict
         The constructor's arguments; ``type(model)(**model.config)`` builds its twin.
     """
@@ -50,6 +53,8 @@ class Emulator(nn.Module, ABC):
     reference_dt: Tensor
     longest_lead: Tensor
     increment: Tensor
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -62,6 +67,8 @@ class Emulator(nn.Module, ABC):
         self.register_buffer("reference_dt", torch.tensor(1.0))
         self.register_buffer("longest_lead", torch.tensor(0.0))
         self.register_buffer("increment", torch.ones(self.channels))
+        self.register_buffer("lowest", torch.full((self.channels,), -torch.inf))
+        self.register_buffer("highest", torch.full((self.channels,), torch.inf))
 
     @abstractmethod
     def tendency(self, v: Float[Tensor, "b c *n"], tau: Float[Tensor, " b"]) -> Float[Tensor, "b c *n"]:
@@ -98,7 +105,8 @@ class Emulator(nn.Module, ABC):
         spread = self._per_channel(self.normaliser.std)
         f = f.to(spread.dtype)
         if not self.residual:
-            return (self._per_channel(self.normaliser.mean) + spread * f).to(u.dtype)
+            later = (self._per_channel(self.normaliser.mean) + spread * f).to(u.dtype)
+            return torch.where(self._per_channel(self.increment) == 0, u, later)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
         return u + (size * spread * f).to(u.dtype)
 

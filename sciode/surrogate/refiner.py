@@ -134,7 +134,10 @@ class Refiner(Emulator):
     def given(self, v: Tensor, tau: Tensor) -> Denoiser:
         """Return the denoiser of the difference, given the normalised state and the lead time."""
 
+        moving = self._per_channel((self.increment != 0).to(v))  # what never changes is not drawn either
+
         def network(x: Tensor, level: Tensor) -> Tensor:
+            x = x * moving
             # What the last level has to say is smaller than what TF32 rounds away.
             with strict_float32():
                 out: Tensor = self.body(torch.cat([x, v], dim=1), tau, level)
@@ -156,9 +159,11 @@ class Refiner(Emulator):
         if self._teacher:
             return self._imitation(v, tau)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
-        y = (later - u) / (size * self._per_channel(self.normaliser.std))
+        size = size * self._per_channel(self.normaliser.std)
+        y = (later - u) / torch.where(size == 0, 1.0, size)
+        noise = torch.randn_like(y) * self._per_channel((self.increment != 0).to(y))
         weighting = None if self._of_noise is None else self._as_noise
-        return denoising(self.given(v, tau), y, times=_uniform_levels, weighting=weighting)
+        return denoising(self.given(v, tau), y, times=_uniform_levels, weighting=weighting, noise=noise)
 
     def _as_noise(self, schedule: Schedule, t: Tensor) -> Tensor:
         """Return what turns an error of the data into one of what the network returns."""

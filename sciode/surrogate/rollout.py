@@ -53,6 +53,8 @@ def rollout(
     ------
     LeadTimeWarning
         Where the longest lead asked for is beyond those of the training.
+    ParameterWarning
+        Where a channel that never changes, a parameter, lies outside what the training had.
     InputError
         For a state without channel and space axes, values that are not finite, or steps below 1.
 
@@ -65,6 +67,7 @@ def rollout(
     check_rollout(u0, steps, jump)
     lead = lead_times(dt, u0)
     _warn(model, min(jump, steps) * lead.max().item())
+    _warn_of_parameters(model, u0)
     if hasattr(model, "seeded"):
         model = model.seeded(seed)
     states = _states(model, u0, steps, lead, constraint, jump)
@@ -103,6 +106,29 @@ def _warn(model: Surrogate, lead: float) -> None:
             f"{type(model).__name__} was trained with lead times up to {longest.item():g}, asked for {lead:g}: "
             "give a smaller jump or dt",
             LeadTimeWarning,
+            stacklevel=3,
+        )
+
+
+class ParameterWarning(UserWarning):
+    """A parameter of the equation outside the range that the model was trained with."""
+
+
+def _warn_of_parameters(model: Surrogate, u0: Tensor) -> None:
+    lowest, highest = (getattr(model, name, None) for name in ("lowest", "highest"))
+    if lowest is None or highest is None or len(lowest) != u0.shape[1]:
+        return
+    values = u0.detach().transpose(0, 1).flatten(1).to(lowest)
+    room = 1e-5 * (highest - lowest).abs() + 1e-6 * highest.abs()
+    # Channels that change have infinite bounds.
+    outside = (values.amin(1) < lowest - room) | (values.amax(1) > highest + room)
+    for channel in outside.nonzero().flatten().tolist():
+        low, high = values[channel].min().item(), values[channel].max().item()
+        found = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        warnings.warn(
+            f"{type(model).__name__} was trained with channel {channel} from {lowest[channel].item():g} to "
+            f"{highest[channel].item():g}, asked for {found}: a forecast there is a guess",
+            ParameterWarning,
             stacklevel=3,
         )
 

@@ -46,7 +46,7 @@ def test_a_few_trajectories_of_every_recipe(name: str, tmp_path: Path) -> None:
     path = generate(recipe, out=tmp_path / "a.hdf5", quiet=True)
     with open_trajectories(path) as data:
         assert data.shape == recipe.shape
-        assert data.fields == recipe.kind.fields
+        assert data.fields == recipe.fields
         assert data.schema == recipe.schema
         assert data.times[-1] == pytest.approx(recipe.size.end)
         assert data.lengths == pytest.approx((recipe.length,) * recipe.kind.dimensions)

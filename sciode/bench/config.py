@@ -7,7 +7,18 @@ from typing import Any
 from sciode.bench.scores import NAMES
 from sciode.core.names import lookup
 
-KINDS = ("corrector", "dilated", "fno", "modern-unet", "persistence", "poseidon", "refiner", "stepper", "unet")
+KINDS = (
+    "corrector",
+    "dilated",
+    "fno",
+    "history",
+    "modern-unet",
+    "persistence",
+    "poseidon",
+    "refiner",
+    "stepper",
+    "unet",
+)
 """The kinds of model that a suite file can name."""
 DETERMINISTIC = ("persistence", "stepper")
 """Kinds whose result does not depend on the seed: one run counts for all seeds."""

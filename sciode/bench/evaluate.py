@@ -105,7 +105,8 @@ def _one_step(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Ten
     dt = torch.full((len(true),), problem.step, dtype=true.dtype, device=true.device)
     errors, spectra = [], []
     for k in range(true.shape[1] - 1):
-        later, target = model(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]
+        step = model.after(true[:, k - 1 : k] if k else None) if hasattr(model, "after") else model
+        later, target = step(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]
         later, target = later[:, :, : problem.scored], target[:, :, : problem.scored]
         errors.append(metrics.nrmse(later, target, keep=_PER_STEP))
         pair = torch.cat([later - target, target], dim=1)

@@ -5,6 +5,7 @@ from sciode.surrogate.corrector import Corrector
 from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.emulator import Emulator
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.history import History
 from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.published import load_published
@@ -22,6 +23,7 @@ __all__ = [
     "Corrector",
     "DilatedResNet",
     "Emulator",
+    "History",
     "LeadTimeWarning",
     "ModernUNet",
     "ParameterWarning",

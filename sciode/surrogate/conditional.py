@@ -1,12 +1,16 @@
 """Networks that see a field beside the state, and a level beside the lead time: the inside of a refiner."""
 
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from sciode.core.names import lookup
 from sciode.nn import TimeFeatures
 from sciode.surrogate.dilated import DilatedResNet
+from sciode.surrogate.emulator import Sized
 from sciode.surrogate.fno import FNO
 from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
@@ -70,6 +74,17 @@ class DilatedWithLevel(UNetWithLevel):
     """Dilated convolutions, with the level among what conditions every block."""
 
     kind: ClassVar[Any] = DilatedResNet
+
+
+def network_for(data: Sized, body: str, network: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a network of a body's kind, sized for ``data``; ``network`` overrides any.
+
+    Raises :class:`UnknownName` for a body that is not in :data:`BODIES`.
+    """
+    shape = data.shape
+    inner = SimpleNamespace(shape=(*shape[:2], 2 * shape[2] + 1, *shape[3:]))
+    own = lookup(body, BODIES, "body").kind.for_data(inner, **network).config
+    return {key: value for key, value in own.items() if key not in ("channels", "dimensions")}
 
 
 BODIES: dict[str, type[Body]] = {

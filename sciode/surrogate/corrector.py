@@ -7,7 +7,6 @@ g begins at zero, so that before training the model is the solver. Symbols as in
 """
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any, Self
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from sciode.core.errors import InputError
 from sciode.core.names import lookup
 from sciode.pde import EQUATIONS
-from sciode.surrogate.conditional import BODIES
+from sciode.surrogate.conditional import BODIES, network_for
 from sciode.surrogate.emulator import Emulator, Sized, sizes_of
 from sciode.surrogate.stepper import stepper
 
@@ -114,9 +113,5 @@ class Corrector(Emulator):
             known = {key: recipe[key] for key in ("equation", "length", "parameters")}
         if missing := [key for key in ("equation", "length") if key not in {**known, **config}]:
             raise InputError(f"a corrector needs {missing[0]}=, or data that a recipe made")
-        shape = data.shape
-        body = lookup(config.get("body", "unet"), BODIES, "body")
-        inner = SimpleNamespace(shape=(*shape[:2], 2 * shape[2] + 1, *shape[3:]))
-        own = body.kind.for_data(inner, **config.get("network", {})).config
-        network = {key: value for key, value in own.items() if key not in ("channels", "dimensions")}
-        return cls(**{**sizes_of(data), **known, "points": shape[3] // 2, **config, "network": network})
+        network = network_for(data, config.get("body", "unet"), config.get("network", {}))
+        return cls(**{**sizes_of(data), **known, "points": data.shape[3] // 2, **config, "network": network})

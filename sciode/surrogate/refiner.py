@@ -9,7 +9,6 @@ Symbols: ``v`` normalised state, ``y`` difference over the increment, ``x`` nois
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, Self
 
 import torch
@@ -22,7 +21,7 @@ from sciode.core.random import derive_seed
 from sciode.generative import Denoiser, Prediction, Refinement, Sampler, denoising, presets, sample_seeds
 from sciode.generative.schedule import Schedule
 from sciode.nn import strict_float32
-from sciode.surrogate.conditional import BODIES
+from sciode.surrogate.conditional import BODIES, network_for
 from sciode.surrogate.emulator import Emulator, Sized, sizes_of
 
 PREDICTIONS = {"data": Prediction.DATA, "noise": Prediction.DATA, "velocity": Prediction.VELOCITY}
@@ -207,11 +206,7 @@ class Refiner(Emulator):
     @classmethod
     def for_data(cls, data: Sized, **config: Any) -> Self:
         """Build a model for the shape of ``data``, and the network inside too."""
-        body = lookup(config.get("body", "unet"), BODIES, "body of a refiner")
-        shape = data.shape
-        inner = SimpleNamespace(shape=(*shape[:2], 2 * shape[2] + 1, *shape[3:]))
-        own = body.kind.for_data(inner, **config.get("network", {})).config
-        network = {key: value for key, value in own.items() if key not in ("channels", "dimensions")}
+        network = network_for(data, config.get("body", "unet"), config.get("network", {}))
         return cls(**{**sizes_of(data), **config, "network": network})
 
     def _check_resolution(self) -> None:

@@ -70,6 +70,10 @@ def rollout(
     _warn_of_parameters(model, u0)
     if hasattr(model, "seeded"):
         model = model.seeded(seed)
+    if hasattr(model, "after"):
+        if jump > 1:
+            raise InputError(f"{type(model).__name__} remembers the last state, one lead ago: it takes jump=1")
+        model = model.after(None)
     states = _states(model, u0, steps, lead, constraint, jump)
     if torch.is_grad_enabled():
         return torch.stack(list(states), dim=1)

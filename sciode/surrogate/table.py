@@ -16,6 +16,7 @@ from sciode.surrogate.corrector import Corrector
 from sciode.surrogate.dilated import DilatedResNet
 from sciode.surrogate.emulator import Emulator, Sized
 from sciode.surrogate.fno import FNO
+from sciode.surrogate.history import History
 from sciode.surrogate.modern_unet import ModernUNet
 from sciode.surrogate.poseidon import Poseidon
 from sciode.surrogate.refiner import Refiner
@@ -25,6 +26,7 @@ surrogates: dict[str, type[Emulator] | type[Persistence]] = {
     "corrector": Corrector,
     "dilated": DilatedResNet,
     "fno": FNO,
+    "history": History,
     "modern-unet": ModernUNet,
     "persistence": Persistence,
     "poseidon": Poseidon,

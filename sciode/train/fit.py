@@ -165,7 +165,7 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
     windows = _source(run, data, ids.train, length, pairs)
     validation = None
     if len(ids.validation):
-        validation = _source(run, data, ids.validation, min(length, 2), _validated(pairs))
+        validation = _source(run, data, ids.validation, min(length, 2 + run.plain.context), _validated(pairs))
     if not resumed:
         run.plain.set_units(data, ids.train)
     run.train(windows, validation, quiet=quiet)

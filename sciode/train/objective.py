@@ -100,7 +100,8 @@ class Objective(nn.Module):
         if unroll > 1 and hasattr(model, "losses"):
             raise InputError(f"{type(model).__name__} has a loss of its own, of one step: leave unroll out")
         self.loss, self.pushforward = loss, pushforward
-        self.states, self.lead, self.longest = unroll + 1, lead, longest
+        self.context: int = getattr(model, "context", 0)
+        self.states, self.lead, self.longest = self.context + unroll + 1, lead, longest
 
     def set_units(self, data: Any, ids: np.ndarray) -> None:
         """Fit normaliser, reference lead and increment."""
@@ -112,28 +113,32 @@ class Objective(nn.Module):
 
     def errors(self, batches: Iterable[Batch]) -> Tensor:
         """Return the sum of relative errors of one step and how many there are, see :func:`one_step_errors`."""
-        return one_step_errors(self.model, batches)
+        return one_step_errors(self.model, batches, self.context)
 
     def forward(self, u: Float[Tensor, "b t c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-        """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step, or the model's own."""
+        """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step, or the model's own.
+
+        A model with a ``context`` of k earlier states is shown the first k, and predicts from the next one.
+        """
+        model: Any = self.model
+        if self.context:
+            model = model.after(u[:, : self.context])
+            u = u[:, self.context :]
         steps = u.shape[1] - 1
         if hasattr(self.model, "losses"):
             own: Tensor = self.model.losses(u[:, 0], u[:, 1], dt).mean()
             return own
         if self.pushforward:
             with torch.no_grad():
-                state = self._advance(u[:, 0], dt, steps - 1)
-            return self._compare(self.model(state, dt), u[:, steps])
+                state = u[:, 0]
+                for _ in range(steps - 1):
+                    state = model(state, dt)
+            return self._compare(model(state, dt), u[:, steps])
         state, total = u[:, 0], u.new_zeros(())
         for step in range(1, steps + 1):
-            state = self.model(state, dt)
+            state = model(state, dt)
             total = total + self._compare(state, u[:, step])
         return total / steps
-
-    def _advance(self, state: Tensor, dt: Tensor, steps: int) -> Tensor:
-        for _ in range(steps):
-            state = self.model(state, dt)
-        return state
 
     def _compare(self, prediction: Tensor, target: Tensor) -> Tensor:
         shape = (-1,) + (1,) * (target.ndim - 2)

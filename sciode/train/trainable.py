@@ -16,6 +16,9 @@ class Trainable(Protocol):
     A model that is not trained by comparing its prediction has a method ``losses(u, later, dt)``, which returns
     ``[b]``; random numbers come from torch's own generator, seeded by the step. Validation compares its
     predictions all the same.
+
+    A model that sees earlier states says how many in ``context``. Its method ``after(past)``, of ``"b k c *n"`` or
+    None, returns a callable ``(u, dt)`` which remembers.
     """
 
     config: dict[str, Any]

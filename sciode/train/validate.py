@@ -13,15 +13,16 @@ _FLOOR = 1e-3
 
 
 @torch.no_grad()
-def one_step_errors(model: Any, batches: Iterable[Batch]) -> Tensor:
+def one_step_errors(model: Any, batches: Iterable[Batch], context: int = 0) -> Tensor:
     """Return ``[2]`` in float64: the sum of relative errors of one step, and how many there are.
 
     The error of a window is the L2 norm of prediction minus target over that of the target, in physical
-    units, averaged over channels (nRMSE of one sample).
+    units, averaged over channels (nRMSE of one sample). A model with a ``context`` sees so many states before.
     """
     sums: Tensor | None = None
     for u, dt in batches:
-        prediction, target = model(u[:, 0], dt).float(), u[:, 1]
+        step = model.after(u[:, :context]) if context else model
+        prediction, target = step(u[:, context], dt).float(), u[:, context + 1]
         error = (prediction - target).square().flatten(2).mean(2).sqrt()
         size = target.square().flatten(2).mean(2).sqrt()
         relative = (error / torch.maximum(size, _FLOOR * model.normaliser.std)).mean(1).double()

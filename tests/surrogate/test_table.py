@@ -10,7 +10,7 @@ from sciode.surrogate import FNO, UNet, build, load_surrogate, surrogates
 def test_every_name_builds() -> None:
     for name in surrogates:
         dimensions = 2 if name == "poseidon" else 1
-        size = {"network": {"width": 8}} if name in ("corrector", "refiner") else {"width": 8}
+        size = {"network": {"width": 8}} if name in ("corrector", "history", "refiner") else {"width": 8}
         if name == "corrector":
             size |= {"equation": "burgers", "length": 1.0, "points": 12}
         config = {} if name == "persistence" else {"channels": 1, "dimensions": dimensions, **size}

@@ -23,6 +23,7 @@ from sciode.bench.store import read_suite
 from sciode.core.files import read_json
 from sciode.metrics import correlation, crossing_time
 from sciode.surrogate import Refiner, Surrogate, load_surrogate, rollout, stepper, stream
+from sciode.train import fit
 
 METRICS = {
     "one_step_nrmse": "one-step nRMSE",
@@ -32,6 +33,7 @@ METRICS = {
     "mass_drift": "mean drift",
     "rollout_ms": "ms a step",
 }
+STUDENT = "refiner's student"
 CHOICES = [("ddpm", 4), ("ddim", 4), ("dpm++", 4), ("dpm++", 3), ("ddim", 2), ("dpm++", 2), ("ddim", 1)]
 
 
@@ -95,7 +97,7 @@ def samplers(models: Mapping[str, list[Any]], tested: Tested, device: str) -> li
     """Return accuracy and cost of every model's samplers, and of the models without one."""
     choices: dict[tuple[str, str, int], list[Any]] = {}
     for name, group in models.items():
-        if not isinstance(group[0], Refiner):
+        if not isinstance(group[0], Refiner) or name == STUDENT:
             choices[name, "-", 1] = group
             continue
         for sampler, calls in CHOICES:
@@ -185,6 +187,16 @@ def streaming(model: Refiner, tested: Tested, device: str) -> list[str]:
     return lines
 
 
+def students(models: list[Any], problem: Problem, seeds: tuple[int, ...], steps: int) -> list[Any]:
+    """Return refiners of one call that learned to say what these say in all of theirs."""
+    made = [model.student() for model in models]
+    lead = (problem.entry.lead,)
+    for student, seed in zip(made, seeds, strict=True):
+        settings = {"steps": steps, "batch": 32, "learning_rate": 1e-3, "ema": 0.995, "seed": seed, "leads": lead}
+        fit(student, problem.data, split=problem.split, quiet=True, **settings)
+    return [student.eval() for student in made]
+
+
 def models_of(suite: Suite, dataset: str, run: Path, device: str) -> dict[str, list[Any]]:
     """Return the trained models of one name, seed by seed: refiners and what they are compared with."""
     found: dict[str, list[Any]] = {}
@@ -203,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--distil", type=int, default=1000, help="updates of a student in one call; 0: none")
     parsed = parser.parse_args()
     run, device = parsed.run, parsed.device
     suite, environment = read_suite(run), read_json(run / "env.json")
@@ -212,14 +225,17 @@ def main() -> None:
     entry = suite.datasets[0]
     problem = prepare(entry, device, quiet=True)
     tested, models = Tested(problem, device), models_of(suite, entry.name, run, device)
-    refiner = next(group[0] for group in models.values() if isinstance(group[0], Refiner))
+    refiners = next(group for group in models.values() if isinstance(group[0], Refiner))
+    refiner = refiners[0]
+    if parsed.distil:
+        models[STUDENT] = students(refiners, problem, suite.seeds, parsed.distil)
     lines = [
         f"`sciode bench run {suite.name}`, then `python benchmarks/refiner.py {run.name}`: seeds "
         f"{list(suite.seeds)} in order, {environment['jobs']} processes, {environment['seconds']:.0f} s. Times "
         f"are in the unit of the equation, a step of a model is {tested.step:g}, forecasts run to "
         f"{tested.steps * tested.step:g}; means of {len(tested.u)} test trajectories.",
         "",
-        "Samplers on the same weights:",
+        f"Samplers on the same weights, and a student of one call trained for {parsed.distil} updates:",
         "",
         table(samplers(models, tested, device)),
         "",

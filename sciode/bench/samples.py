@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from sciode.bench.config import Suite
 from sciode.bench.curves import Record, by_model
+from sciode.bench.scores import CHAOS
 from sciode.bench.style import INK, colours
 from sciode.bench.table import digits
 from sciode.metrics import accuracy_gain, efficiency_gain
@@ -19,6 +20,11 @@ METRICS: dict[str, str] = {
     "final_l1": "median relative L1, state by state",
 }
 """Errors of the last state that curves are drawn of."""
+FOLLOWED: dict[str, str] = {
+    "correlation_time": "time until the correlation falls below 0.8",
+    "one_step_nrmse": "nRMSE of one step",
+}
+"""What is drawn in their place of suites that ask for metrics of chaos, where the last state says nothing."""
 Curves = dict[str, dict[int, list[float]]]
 """Errors of all seeds by name of the curve and number of trajectories."""
 
@@ -50,20 +56,25 @@ def largest(suite: Suite) -> list[str]:
 
 def samples_figure(suite: Suite, records: Sequence[Record]) -> Figure | None:
     """Return error over trajectories, mean and range of the seeds; None for a suite without such curves."""
-    drawn = {metric: curves_of(suite, records, metric) for metric in METRICS}
+    chaotic = any(name in CHAOS for name in suite.metrics)
+    heads = FOLLOWED if chaotic else METRICS
+    drawn = {metric: curves_of(suite, records, metric) for metric in heads}
     drawn = {metric: curves for metric, curves in drawn.items() if any(len(c) > 1 for c in curves.values())}
     if not drawn:
         return None
     figure = Figure(figsize=(4.4 * len(drawn) + 1.0, 3.2), layout="constrained")
-    panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(drawn), sharey=not chaotic, squeeze=False)[0]
     palette = colours(list(dict.fromkeys(str(e.curve) for e in suite.models if e.curve)))
     labels: dict[str, Any] = {}
     for axes, (metric, curves) in zip(panels, drawn.items(), strict=True):
         _draw(axes, curves, palette)
         _level(axes, records, metric)
-        axes.set_title(METRICS[metric], loc="left")
+        axes.set_title(heads[metric], loc="left")
+        if metric == "correlation_time":
+            axes.set_yscale("linear")
+            axes.set_ylim(bottom=0.0)
         labels |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    panels[0].set_ylabel("error of the last state")
+    panels[0].set_ylabel("time" if chaotic else "error of the last state")
     figure.legend(list(labels.values()), list(labels), loc="outside right center")
     return figure
 

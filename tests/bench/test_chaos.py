@@ -12,6 +12,8 @@ from torch import Tensor
 from sciode.bench import chaos, run_suite
 from sciode.bench.chaos_figures import bands_figure, ensemble_figure
 from sciode.bench.report import write_report
+from sciode.bench.samples import samples_figure
+from sciode.bench.store import read_suite
 from tests.bench.suite import write_waves
 
 SUITE = """
@@ -110,6 +112,23 @@ def test_a_run_holds_and_shows_them(run: Path) -> None:
     figure = bands_figure([still, refiner], ["persistence", "refiner"])
     drawn = {line.get_label(): line.get_ydata() for line in figure.axes[0].get_lines()}
     assert list(drawn["refiner"]) == pytest.approx(refiner["spectra"]["step_error"][1:])
+
+
+def test_curves_over_trajectories_are_of_the_time_that_the_truth_is_followed(tmp_path: Path) -> None:
+    write_waves(tmp_path / "waves.hdf5", trajectories=30)
+    text = SUITE.replace("members = 3\n", "").replace("[models.refiner]", "[models.net]\nmodel = 'unet'")
+    text = text.replace(
+        "{ steps = 1, sigma_min = 0.1, network = { width = 4, depth = 1 } }", "{ width = 4, depth = 1 }"
+    )
+    (tmp_path / "suite.toml").write_text(text + "trajectories = [4, 16]\n")
+    folder = run_suite(tmp_path / "suite.toml", tmp_path / "run", jobs=1, quiet=True)
+    assert "time until the correlation falls below 0.8" in (folder / "report.html").read_text()
+    suite, found = read_suite(folder), cells(folder)
+    figure = samples_figure(suite, found)
+    drawn = next(line for line in figure.axes[0].get_lines() if line.get_label() == "net")
+    times = {cell["model"]: cell["metrics"]["correlation_time"] for cell in found}
+    assert list(drawn.get_xdata()) == [4, 16]
+    assert list(drawn.get_ydata()) == [times["net-4"], times["net-16"]]
 
 
 def test_results_without_them_still_make_a_report(run: Path) -> None:

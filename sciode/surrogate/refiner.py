@@ -267,7 +267,10 @@ def _levels(steps: int, evaluations: int) -> list[float]:
 
 def _uniform_levels(schedule: Schedule, count: int, generator: Generator | None) -> Tensor:
     assert isinstance(schedule, Refinement)
-    level = torch.randint(schedule.steps + 1, (count,), generator=generator)
+    # As equal in number as the batch allows, which a few levels of very different size are glad of.
+    levels = schedule.steps + 1
+    shift = torch.randint(levels, (1,), generator=generator)
+    level = (torch.randperm(count, generator=generator) + shift) % levels
     return schedule.at(level.double() / schedule.steps)
 
 

@@ -44,7 +44,7 @@ def ensemble(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Tens
         for member in range(problem.entry.members)
     ]
     scored = problem.scored
-    members, later = torch.stack(paths)[:, :, :, :scored], true[:, 1:, :scored]
+    members, later = torch.stack(paths)[:, :, :, scored], true[:, 1:, scored]
     return {
         "spread": metrics.ensemble_spread(members),
         "skill": metrics.ensemble_error(members, later),

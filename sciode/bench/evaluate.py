@@ -80,7 +80,7 @@ def _batch_scores(model: Surrogate, true: Tensor, problem: Problem, device: str)
     path = torch.cat([true[:, :1], ahead], dim=1)
     shown = {"predicted": path[: problem.entry.keep], "true": true[: problem.entry.keep]}
     further = {**leads.errors(model, true, ahead, problem), **chaos.ensemble(model, true, problem)}
-    path, true, ahead = path[:, :, :scored], true[:, :, :scored], ahead[:, :, :scored]
+    path, true, ahead = path[:, :, scored], true[:, :, scored], ahead[:, :, scored]
     later = true[:, 1:]
     drift = metrics.conservation_drift(path).relative - metrics.conservation_drift(true).relative
     times = list(spectrum_steps(problem.rollout))
@@ -107,7 +107,7 @@ def _one_step(model: Surrogate, true: Tensor, problem: Problem) -> dict[str, Ten
     for k in range(true.shape[1] - 1):
         step = model.after(true[:, k - 1 : k] if k else None) if hasattr(model, "after") else model
         later, target = step(true[:, k], dt)[:, None], true[:, k + 1 : k + 2]
-        later, target = later[:, :, : problem.scored], target[:, :, : problem.scored]
+        later, target = later[:, :, problem.scored], target[:, :, problem.scored]
         errors.append(metrics.nrmse(later, target, keep=_PER_STEP))
         pair = torch.cat([later - target, target], dim=1)
         spectra.append(metrics.spectrum(pair, problem.data.lengths).mean(dim=2))

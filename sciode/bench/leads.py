@@ -75,8 +75,11 @@ def _median(values: Tensor) -> Tensor:
 
 
 def _l1(predicted: Tensor, true: Tensor, problem: Problem) -> Tensor:
-    """Return ``[b, t]``, the mean over groups of fields."""
-    groups = problem.entry.groups or (true.shape[2],)
+    """Return ``[b, t]``, the mean over groups of fields; without groups, of all that are forecast."""
+    groups = problem.entry.groups
+    if not groups:
+        predicted, true = predicted[:, :, problem.scored], true[:, :, problem.scored]
+        groups = (true.shape[2],)
     pairs = zip(predicted.split(groups, dim=2), true.split(groups, dim=2), strict=True)
     each = [metrics.relative_l1(p, t, keep=("trajectory", "time"), joint="channel") for p, t in pairs]
     return torch.stack(each).mean(dim=0)

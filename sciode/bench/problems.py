@@ -34,9 +34,12 @@ class Problem:
         return self.entry.lead * self.data.dt
 
     @property
-    def scored(self) -> int:
-        """How many channels, the first ones, are forecast: those that a recipe draws are only carried."""
-        return self.data.shape[2] - (0 if self.recipe is None else len(self.recipe.draws))
+    def scored(self) -> list[int]:
+        """Channels that are forecast; those that a recipe draws are only carried. All where no other is left."""
+        recipe = self.data.parameters.get("recipe", {})
+        drawn = recipe.get("draws", {}) if isinstance(recipe, Mapping) else {}
+        found = [i for i, name in enumerate(self.data.fields) if name not in drawn]
+        return found or list(range(len(self.data.fields)))
 
     @property
     def rollout(self) -> int:
@@ -98,14 +101,33 @@ def coarse_stepper(problem: Problem, config: Mapping[str, Any]) -> Surrogate:
     points = tuple(n // coarsen for n in grid)
     if coarsen < 1 or min(points) < 4:
         raise InputError(f"{problem.entry.name}: a grid of {list(grid)} cannot be coarsened {coarsen} times")
-    term = recipe.term(points[0])
     longest = recipe.size.dt * max(1.0, recipe.size.points * recipe.size.oversample / points[0])
     substeps = int(config.get("substeps", math.ceil(problem.step / longest - 1e-9)))
+    if recipe.draws:
+        return Guarded(ToldStepper(recipe, problem.data.fields, points, substeps))
+    term = recipe.term(points[0])
     if recipe.kind.averages:
         return Guarded(CellAverages(stepper(term, recipe.kind.solver, substeps), coarsen))
     if recipe.kind.cell_centred:
         return Guarded(CellCentred(term, grid, points, substeps))
     return Guarded(stepper(term, substeps=substeps, points=points))
+
+
+class ToldStepper:
+    """A stepper for an equation whose parameters are channels of the state, on a coarser periodic grid."""
+
+    def __init__(self, recipe: Recipe, fields: tuple[str, ...], points: tuple[int, ...], substeps: int) -> None:
+        if fields != recipe.fields:
+            raise InputError(f"a stepper of {recipe.name} takes the fields {recipe.fields}, found {fields}")
+        self.recipe, self.points, self.substeps = recipe, points, substeps
+
+    def __call__(self, u: Tensor, dt: Tensor) -> Tensor:
+        """Return the state ``dt`` after ``u``, "b c *n", its parameters as they are."""
+        count = len(self.recipe.kind.fields)
+        state, told = u[:, :count], u[:, count:].flatten(2)[:, :, 0]
+        own = dict(zip(self.recipe.fields[count:], told.unbind(1), strict=True))
+        solver = stepper(self.recipe.term(self.points[0], own), substeps=self.substeps, points=self.points)
+        return torch.cat([solver(state, dt), u[:, count:]], dim=1)
 
 
 class CellCentred:

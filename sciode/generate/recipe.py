@@ -176,8 +176,8 @@ def load_recipe(
 ) -> Recipe:
     """Read a shipped recipe by name, or any by path, at one of its sizes.
 
-    ``change`` holds keys of a size that replace those in the file; its tables ``parameters`` and ``initial``
-    replace single values of the recipe's.
+    ``change`` holds keys of a size that replace those in the file; its tables ``parameters``, ``draws`` and
+    ``initial`` replace single values of the recipe's.
 
     Raises :class:`UnknownName` for a name, size or key that nothing knows, :class:`InputError` for a bad value.
 
@@ -203,11 +203,11 @@ def load_recipe(
 
 def _changed(table: Mapping[str, Any], size: str, change: Mapping[str, Any]) -> dict[str, Any]:
     own = dict(change)
-    parameters = {**table.get("parameters", {}), **own.pop("parameters", {})}
+    tables = {name: {**table.get(name, {}), **own.pop(name, {})} for name in ("parameters", "draws")}
     before = lookup(size, table.get("sizes", {size: {}}), f"size of {table.get('name', 'the recipe')}")
     own["initial"] = {**before.get("initial", {}), **own.pop("initial", {})}
     sizes = {**table.get("sizes", {}), size: {**before, **own}}
-    return {**table, "parameters": parameters, "sizes": sizes}
+    return {**table, **tables, "sizes": sizes}
 
 
 def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
@@ -256,8 +256,10 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
 def _draws(table: Mapping[str, Any], equation: Equation | Steady, path: Path) -> dict[str, tuple[float, float]]:
     found = dict(table.get("draws", {}))
     check_keys(found, getattr(equation, "varied", ()), f"argument of {table['equation']} that may be drawn")
+    if twice := sorted(found.keys() & table.get("parameters", {}).keys()):
+        raise InputError(f"{path}: {twice[0]} stands in [parameters] and in [draws]: leave it in one of them")
     for name, bounds in found.items():
-        if not (isinstance(bounds, list) and len(bounds) == 2 and 0 < bounds[0] <= bounds[1] < math.inf):
+        if not (isinstance(bounds, list | tuple) and len(bounds) == 2 and 0 < bounds[0] <= bounds[1] < math.inf):
             raise InputError(f"{path}: draws of {name} are two positive numbers in order, found {bounds!r}")
     return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 

@@ -152,7 +152,7 @@ def integrate(
     own = {
         name: torch.tensor([each[name] for each in drawn], dtype=torch.float64) for name in sorted(recipe.draws)
     }
-    term = recipe.term(own={name: values.to(device) for name, values in own.items()})
+    term = recipe.term(own=own)
     stored = np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
     for channel, values in enumerate(own.values(), start=len(kind.fields)):
         stored[:, :, channel] = values.view(-1, *(1,) * (1 + kind.dimensions)).numpy()

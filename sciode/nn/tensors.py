@@ -32,6 +32,9 @@ def module_tensors(module: nn.Module) -> dict[str, Tensor]:
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy ``tensors`` (made by :func:`module_tensors`) into ``module``, in place.
 
+    A module, or one inside it, may name in ``younger`` buffers that files of earlier versions lack: where the file
+    has none they stay as they are.
+
     Raises
     ------
     InputError
@@ -45,15 +48,25 @@ def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     True
     """
     own = module_tensors(module)
-    if missing := sorted(own.keys() - tensors.keys()):
+    if missing := sorted(own.keys() - tensors.keys() - _younger(module)):
         raise InputError(f"the file has no tensor {missing[0]!r} ({len(missing)} missing): another model?")
     if extra := sorted(tensors.keys() - own.keys()):
         raise InputError(f"the model has no tensor {extra[0]!r} ({len(extra)} left over): another model?")
     for name, target in own.items():
+        if name not in tensors:
+            continue
         if target.shape != tensors[name].shape:
             shapes = f"{tuple(tensors[name].shape)} in the file, {tuple(target.shape)} in the model"
             raise InputError(f"tensor {name!r} has shape {shapes}")
         local(target).copy_(local(spread_like(tensors[name], target)))
+
+
+def _younger(module: nn.Module) -> set[str]:
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, child in module.named_modules()
+        for name in getattr(child, "younger", ())
+    }
 
 
 def _named(module: nn.Module) -> dict[str, Tensor]:

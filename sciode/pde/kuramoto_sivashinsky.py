@@ -53,10 +53,12 @@ def kuramoto_sivashinsky(
     >>> solve(kuramoto_sivashinsky(64), u0, [0.0, 1.0, 2.0], dt=0.1).y.shape
     torch.Size([1, 3, 1, 64])
     """
-    grid = Grid((points,), (1.0,))
     side, nu, speed = (
         _number(name, value) for name, value in (("length", length), ("viscosity", viscosity), ("pace", pace))
     )
+    # Boxes that differ share a grid of length 1, whose wave numbers are then divided by their lengths.
+    box, side = (1.0, side) if isinstance(side, Tensor) else (side, 1.0)
+    grid = Grid((points,), (box,))
     rate = speed * (-grid.derivative(0, 2) / side**2 - nu * grid.derivative(0, 4) / side**4)
     flux = -0.5 * speed / side * grid.derivative(0) * grid.dealias()
     return Term(quadratic(points, Symbol(flux)), Diagonal(rate), chart=Fourier(grid.points))
@@ -73,4 +75,4 @@ def _number(name: str, value: float | Tensor) -> float | Tensor:
     bad = ~(torch.isfinite(value) & (value > 0))
     if bool(bad.any()):
         raise InputError(f"{name} must be positive, found {value[bad][0].item()}")
-    return value.to(torch.float64).view(-1, 1, 1)
+    return value.to("cpu", torch.float64).view(-1, 1, 1)  # where wave numbers are; the solver takes rates along

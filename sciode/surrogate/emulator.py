@@ -11,7 +11,7 @@ the data's own steps before training begins.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from jaxtyping import Float
@@ -49,6 +49,9 @@ class Emulator(nn.Module, ABC):
     config : dict
         The constructor's arguments; ``type(model)(**model.config)`` builds its twin.
     """
+
+    younger: ClassVar[tuple[str, ...]] = ("lowest", "highest")
+    """Buffers that weights of earlier versions lack, see :func:`sciode.nn.load_tensors`."""
 
     reference_dt: Tensor
     longest_lead: Tensor
@@ -109,6 +112,10 @@ class Emulator(nn.Module, ABC):
             return torch.where(self._per_channel(self.increment) == 0, u, later)
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
         return u + (size * spread * f).to(u.dtype)
+
+    def moving(self) -> Float[Tensor, "c ..."]:
+        """Return 1 for channels that change and 0 for those that a step carries, in the dtype of the units."""
+        return self._per_channel((self.increment != 0).to(self.normaliser.std.dtype))
 
     def _per_channel(self, values: Tensor) -> Tensor:
         return values.view(-1, *(1,) * self.dimensions)

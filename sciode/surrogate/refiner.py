@@ -128,18 +128,20 @@ class Refiner(Emulator):
         """Return the refined difference for the normalised state ``v``."""
         self._check_resolution()
         seeds = sample_seeds(seed, len(v))
-        return self.sampler.sample(self.given(v, tau), first_noise(v, seeds), seed=seeds)
+        # What the sampler makes of a channel that never changes is its own noise, and nothing that was learnt.
+        return self.moving() * self.sampler.sample(self.given(v, tau), first_noise(v, seeds), seed=seeds)
 
     def given(self, v: Tensor, tau: Tensor) -> Denoiser:
         """Return the denoiser of the difference, given the normalised state and the lead time."""
 
-        moving = self._per_channel((self.increment != 0).to(v))  # what never changes is not drawn either
+        moving = self.moving().to(v)
 
         def network(x: Tensor, level: Tensor) -> Tensor:
+            # The difference of a channel that never changes is zero: neither seen, nor said, nor in the loss.
             x = x * moving
             # What the last level has to say is smaller than what TF32 rounds away.
             with strict_float32():
-                out: Tensor = self.body(torch.cat([x, v], dim=1), tau, level)
+                out: Tensor = moving * self.body(torch.cat([x, v], dim=1), tau, level)
             if self._of_noise is None:
                 return out
             # By the number of the level; the device is not waited for.
@@ -160,7 +162,7 @@ class Refiner(Emulator):
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
         size = size * self._per_channel(self.normaliser.std)
         y = (later - u) / torch.where(size == 0, 1.0, size)
-        noise = torch.randn_like(y) * self._per_channel((self.increment != 0).to(y))
+        noise = torch.randn_like(y) * self.moving()
         weighting = None if self._of_noise is None else self._as_noise
         return denoising(self.given(v, tau), y, times=_uniform_levels, weighting=weighting, noise=noise)
 

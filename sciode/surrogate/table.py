@@ -82,9 +82,6 @@ def load_surrogate(path: str | Path, models: Mapping[str, Callable[..., nn.Modul
     known: dict[str, Callable[..., Any]] = {**own, **(models or {})}
     model = lookup(card["model"]["name"].lower(), known, "surrogate")(**card["model"]["config"])
     weights = {key[len(_WEIGHTS) :]: tensor for key, tensor in tensors.items() if key.startswith(_WEIGHTS)}
-    for name in ("lowest", "highest"):  # files of earlier versions lack them
-        if isinstance(model, Emulator):
-            weights.setdefault(name, getattr(model, name))
     load_tensors(model, weights)
     return model.eval()
 

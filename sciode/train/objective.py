@@ -143,5 +143,7 @@ class Objective(nn.Module):
     def _compare(self, prediction: Tensor, target: Tensor) -> Tensor:
         shape = (-1,) + (1,) * (target.ndim - 2)
         mean, std = self.model.normaliser.mean.view(shape), self.model.normaliser.std.view(shape)
-        value: Tensor = self.loss((prediction - mean) / std, (target - mean) / std)
+        # A channel that never changes is zero on both sides: neither an error nor a size to measure one by.
+        moving = (self.model.increment != 0).view(shape)
+        value: Tensor = self.loss((prediction - mean) / std * moving, (target - mean) / std * moving)
         return value

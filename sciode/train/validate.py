@@ -17,7 +17,8 @@ def one_step_errors(model: Any, batches: Iterable[Batch], context: int = 0) -> T
     """Return ``[2]`` in float64: the sum of relative errors of one step, and how many there are.
 
     The error of a window is the L2 norm of prediction minus target over that of the target, in physical
-    units, averaged over channels (nRMSE of one sample). A model with a ``context`` sees so many states before.
+    units, averaged over the channels that change (nRMSE of one sample). A model with a ``context`` sees so many
+    states before.
     """
     sums: Tensor | None = None
     for u, dt in batches:
@@ -25,7 +26,9 @@ def one_step_errors(model: Any, batches: Iterable[Batch], context: int = 0) -> T
         prediction, target = step(u[:, context], dt).float(), u[:, context + 1]
         error = (prediction - target).square().flatten(2).mean(2).sqrt()
         size = target.square().flatten(2).mean(2).sqrt()
-        relative = (error / torch.maximum(size, _FLOOR * model.normaliser.std)).mean(1).double()
+        moving = (model.increment != 0).to(error.dtype)
+        each = error / torch.maximum(size, _FLOOR * model.normaliser.std)
+        relative = ((each * moving).sum(1) / moving.sum().clamp_min(1.0)).double()
         now = torch.stack([relative.sum(), relative.new_tensor(len(relative))])
         sums = now if sums is None else sums + now
     return torch.zeros(2, dtype=torch.float64) if sums is None else sums

@@ -83,7 +83,7 @@ def test_an_ensemble_of_the_right_size_is_reliable_and_tells_large_errors_from_s
     for _ in range(12):
         states.append(model(states[-1], torch.ones(40)))
     true = torch.stack(states, dim=1)
-    problem = SimpleNamespace(entry=SimpleNamespace(members=8), rollout=12, step=0.5, scored=1)
+    problem = SimpleNamespace(entry=SimpleNamespace(members=8), rollout=12, step=0.5, scored=(0,))
     scores = chaos.ensemble(model, true, problem)
     found = chaos.summary(scores, problem, torch.full((40,), 6.0))
     assert found["spread_skill"] == pytest.approx(1.0, abs=0.1)

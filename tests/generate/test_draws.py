@@ -12,13 +12,22 @@ from sciode.generate import Recipe, generate, load_recipe
 from sciode.generate.run import integrate
 from sciode.pde import kuramoto_sivashinsky
 from sciode.solve import solve
-from sciode.spectral import resample
+from sciode.spectral import Grid, resample
 
 VARIED = ("kuramoto_sivashinsky_varied", "kuramoto_sivashinsky_viscosity")
 
 
 def tiny(name: str, **changes: object) -> Recipe:
-    change = {"points": 64, "trajectories": 5, "times": 4, "end": 6.0, "burn_in": 4.0, "dt": 0.05, "shard": 3}
+    change = {
+        "points": 64,
+        "oversample": 1,
+        "trajectories": 5,
+        "times": 4,
+        "end": 6.0,
+        "burn_in": 4.0,
+        "dt": 0.05,
+        "shard": 3,
+    }
     return load_recipe(name, change={**change, **changes})
 
 
@@ -49,6 +58,39 @@ def test_samples_of_a_batch_have_equations_of_their_own() -> None:
         step = 0.05 * pace[i].item()
         want = solve(alone, u0[i : i + 1], [0.0, 40 * step], dt=step).y[:, 1]
         torch.testing.assert_close(y[i : i + 1], want, rtol=0, atol=1e-10)
+
+
+def test_small_waves_grow_at_the_rate_of_their_sample() -> None:
+    n, waves = 64, torch.tensor([2, 5, 7])
+    length, nu, pace = (torch.tensor(v).double() for v in ([40.0, 57.6, 70.4], [0.5, 1.0, 1.5], [0.9, 1.0, 1.1]))
+    x = torch.arange(n, dtype=torch.float64) / n
+    u0 = 1e-7 * torch.cos(2 * torch.pi * waves[:, None] * x)[:, None]
+    y = solve(kuramoto_sivashinsky(n, length, nu, pace), u0, [0.0, 3.0], dt=0.1).y[:, 1]
+    k = 2 * torch.pi * waves / length
+    want = torch.exp(3.0 * pace * (k**2 - nu * k**4))
+    torch.testing.assert_close(y, want[:, None, None] * u0, rtol=0, atol=1e-12)
+
+
+def test_one_equation_for_all_keeps_its_numbers_to_the_bit() -> None:
+    grid = Grid((48,), (22.0,))
+    term = kuramoto_sivashinsky(48, 22.0, 0.9)
+    assert torch.equal(term.linear.rate, -grid.derivative(0, 2) - 0.9 * grid.derivative(0, 4))
+    assert torch.equal(term.drift.factor.value, -0.5 * grid.derivative(0) * grid.dealias())
+
+
+@pytest.mark.gpu
+def test_numbers_of_samples_follow_the_state_to_a_device() -> None:
+    recipe = tiny(VARIED[1])
+    here, there = (torch.tensor(integrate(recipe, range(5), device)) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(there, here, rtol=0, atol=1e-5)
+
+
+def test_bounds_can_be_changed_without_touching_the_others() -> None:
+    wide = tiny(VARIED[1], draws={"viscosity": [2.0, 3.0]})
+    assert wide.draws == {"length": (57.6, 70.4), "pace": (0.9, 1.1), "viscosity": (2.0, 3.0)}
+    assert wide.drawn(3)["length"] == tiny(VARIED[1]).drawn(3)["length"]
+    with pytest.raises(InputError, match=r"viscosity stands in \[parameters\] and in \[draws\]"):
+        tiny(VARIED[1], parameters={"viscosity": 1.0})
 
 
 @pytest.mark.parametrize("name", VARIED)

@@ -46,11 +46,13 @@ class Emulator(nn.Module, ABC):
         such as a parameter of the equation, which every step then carries exactly.
     lowest, highest : Tensor
         ``[c]``, bounds in the training data of the channels that never change; infinite for the others.
+    points : Tensor
+        ``[dimensions]``, int64, points along each axis of the training data; 0 where that is not known.
     config : dict
         The constructor's arguments; ``type(model)(**model.config)`` builds its twin.
     """
 
-    younger: ClassVar[tuple[str, ...]] = ("lowest", "highest")
+    younger: ClassVar[tuple[str, ...]] = ("highest", "lowest", "points")
     """Buffers that weights of earlier versions lack, see :func:`sciode.nn.load_tensors`."""
 
     reference_dt: Tensor
@@ -58,6 +60,7 @@ class Emulator(nn.Module, ABC):
     increment: Tensor
     lowest: Tensor
     highest: Tensor
+    points: Tensor
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
@@ -72,6 +75,7 @@ class Emulator(nn.Module, ABC):
         self.register_buffer("increment", torch.ones(self.channels))
         self.register_buffer("lowest", torch.full((self.channels,), -torch.inf))
         self.register_buffer("highest", torch.full((self.channels,), torch.inf))
+        self.register_buffer("points", torch.zeros(self.dimensions, dtype=torch.int64))
 
     @abstractmethod
     def tendency(self, v: Float[Tensor, "b c *n"], tau: Float[Tensor, " b"]) -> Float[Tensor, "b c *n"]:

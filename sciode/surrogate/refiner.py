@@ -114,6 +114,7 @@ class Refiner(Emulator):
         predicted = lookup(prediction, PREDICTIONS, "prediction")
         self._denoiser = Denoiser(_unconditioned, schedule, predicted, label=_Level(steps))
         self._of_noise = _noise_to_data(schedule) if prediction == "noise" else None
+        self._grid: tuple[int, tuple[int, ...]] = -1, ()
         self._teacher: list[Refiner] = []  # in a list: its weights are not this model's
 
     def forward(
@@ -127,6 +128,7 @@ class Refiner(Emulator):
     ) -> Float[Tensor, "b c *n"]:
         """Return the refined difference for the normalised state ``v``."""
         self._check_resolution()
+        self._check_grid(v)
         seeds = sample_seeds(seed, len(v))
         # What the sampler makes of a channel that never changes is its own noise, and nothing that was learnt.
         return self.moving() * self.sampler.sample(self.given(v, tau), first_noise(v, seeds), seed=seeds)
@@ -210,6 +212,18 @@ class Refiner(Emulator):
         """Build a model for the shape of ``data``, and the network inside too."""
         network = network_for(data, config.get("body", "unet"), config.get("network", {}))
         return cls(**{**sizes_of(data), **config, "network": network})
+
+    def _check_grid(self, v: Tensor) -> None:
+        """Refuse another grid than that of the training: noise of a size per point is another noise on it."""
+        version = self.points._version  # looked at anew where it was written: a look waits for the device
+        if self._grid[0] != version:
+            self._grid = version, tuple(self.points.tolist())
+        known = self._grid[1]
+        if any(known) and known != tuple(v.shape[2:]):
+            raise InputError(
+                f"this refiner was trained on a grid {known}, the states have {tuple(v.shape[2:])}: resample them "
+                "(sciode.spectral.resample), or train on their grid"
+            )
 
     def _check_resolution(self) -> None:
         dtype = next((p.dtype for p in self.body.parameters()), torch.float64)

@@ -67,7 +67,7 @@ def rollout(
     check_rollout(u0, steps, jump)
     lead = lead_times(dt, u0)
     _warn(model, min(jump, steps) * lead.max().item())
-    _warn_of_parameters(model, u0)
+    warn_of_parameters(model, u0)
     if hasattr(model, "seeded"):
         model = model.seeded(seed)
     if hasattr(model, "after"):
@@ -118,7 +118,8 @@ class ParameterWarning(UserWarning):
     """A parameter of the equation outside the range that the model was trained with."""
 
 
-def _warn_of_parameters(model: Surrogate, u0: Tensor) -> None:
+def warn_of_parameters(model: Surrogate, u0: Tensor) -> None:
+    """Warn of channels that never change and lie outside what the training of ``model`` had."""
     lowest, highest = (getattr(model, name, None) for name in ("lowest", "highest"))
     if lowest is None or highest is None or len(lowest) != u0.shape[1]:
         return

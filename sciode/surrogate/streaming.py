@@ -18,7 +18,7 @@ from sciode.core.errors import InputError
 from sciode.core.random import derive_seed
 from sciode.generative import Lanes, row_noise, sample_seeds
 from sciode.surrogate.refiner import Refiner, first_noise
-from sciode.surrogate.rollout import check_rollout, lead_times
+from sciode.surrogate.rollout import check_rollout, lead_times, warn_of_parameters
 
 
 class Arrival(NamedTuple):
@@ -94,6 +94,7 @@ def stream(
     if len(counts) != len(u0):
         raise InputError(f"steps takes a number, or one for each of {len(u0)} trajectories, found {len(counts)}")
     check_rollout(u0, min(counts))
+    warn_of_parameters(model, u0)
     if lanes is not None and lanes < 1:
         raise InputError(f"a stream takes at least 1 lane, found {lanes}")
     size = len(u0) if lanes is None else min(lanes, len(u0))

@@ -27,6 +27,8 @@ def set_units(model: Trainable, data: Any, ids: np.ndarray, lead: int, longest: 
     model.reference_dt.fill_(lead * float(data.dt))
     if hasattr(model, "longest_lead"):
         model.longest_lead.fill_((longest or lead) * float(data.dt))
+    if hasattr(model, "points"):
+        model.points.copy_(torch.tensor(data.shape[3:]))
     change = _increment(data, ids, lead)
     model.increment.copy_((change / model.normaliser.std.double().cpu()).clamp(min=_LEAST))
     if hasattr(model, "lowest") and hasattr(model, "highest") and bool((change == 0).any()):

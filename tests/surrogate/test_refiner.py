@@ -179,6 +179,10 @@ def test_it_learns_and_comes_back_from_its_file(tmp_path):
         back = load_surrogate(history.checkpoint)
         torch.testing.assert_close(back(u[:, 0], dt), made(u[:, 0], dt))
         ahead = rollout(made.seeded(0), u[:, 0], 5, data.dt)
+    with pytest.raises(InputError, match=r"trained on a grid \(32,\), the states have \(16,\): resample"):
+        back(u[:, 0, :, ::2], dt)
+    with pytest.raises(InputError, match="takes states 'b 1 x', got shape"):
+        back(u[:, 0].repeat(1, 2, 1), dt)
     print(f"refiner {error:.3g}, persistence {still:.3g}")
     assert error < 0.3 * still
     assert bool(torch.isfinite(ahead).all())

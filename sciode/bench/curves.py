@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sciode.bench.style import INK, colours, dash
 
+_BANDS = 5  # more bands over each other hide each other
 Record = Mapping[str, Any]
 """The content of a cell's JSON file."""
 
@@ -34,7 +35,7 @@ def error_axes(axes: Axes, records: Sequence[Record], models: Sequence[str], nam
     for model, cells in by_model(records).items():
         time = array(cells[0]["curves"]["time"])
         values = np.stack([array(cell["curves"][name]) for cell in cells])
-        axes.plot(time, values.mean(axis=0), color=palette[model], linestyle=dash(model), label=model)
+        axes.plot(time, values.mean(axis=0), color=palette[model], linestyle=dash(model, models), label=model)
         if len(cells) > 1:
             low, high = values.min(axis=0), values.max(axis=0)
             axes.fill_between(time, low, high, color=palette[model], alpha=0.2, linewidth=0)
@@ -62,8 +63,10 @@ def error_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
 
 def _quartiles(axes: Axes, records: Sequence[Record], models: Sequence[str]) -> None:
     """Shade between the quartiles over trajectories of models with one seed; others have their seeds' band."""
-    palette = colours(models)
-    for model, cells in by_model(records).items():
+    palette, groups = colours(models), by_model(records)
+    if len(groups) > _BANDS:
+        return
+    for model, cells in groups.items():
         curves = cells[0]["curves"]
         if len(cells) == 1 and "correlation_low" in curves:
             low, high = array(curves["correlation_low"]), array(curves["correlation_high"])
@@ -94,7 +97,9 @@ def spectrum_figure(records: Sequence[Record], models: Sequence[str]) -> Figure:
         axes.loglog(waves, truth, color=INK, linewidth=2.6, alpha=0.55, label="truth")
         for model, cells in groups.items():
             energy = array(cells[0]["spectra"]["model"][index])[1:]
-            axes.loglog(waves, energy, color=palette[model], linestyle=dash(model), label=model, linewidth=1.4)
+            axes.loglog(
+                waves, energy, color=palette[model], linestyle=dash(model, models), label=model, linewidth=1.4
+            )
         axes.minorticks_off()
         axes.set_title(f"t = {time:.3g}", loc="left")
         axes.set_xlabel("wave number")

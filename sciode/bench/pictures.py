@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from sciode.bench.rollouts import read_rollout
 from sciode.bench.style import ERROR, FIELD
+
+_ABREAST = 5  # forecasts in a row, as many as a page shows at a readable size
 
 
 def field_figure(truth: Path, forecasts: Mapping[str, Path]) -> Figure | None:
@@ -67,10 +69,21 @@ def snapshot(axes: Axes, field: np.ndarray, bound: float, cmap: str = FIELD) -> 
 
 
 def _space_time(true: xr.DataArray, guesses: Mapping[str, xr.DataArray]) -> Figure:
-    columns = 1 + len(guesses)
-    figure = Figure(figsize=(2.15 * columns + 0.6, 3.9), layout="constrained")
+    parts = [dict(list(guesses.items())[i : i + _ABREAST]) for i in range(0, max(1, len(guesses)), _ABREAST)]
+    columns = 1 + len(parts[0])
+    figure = Figure(figsize=(2.15 * columns + 0.6, 3.9 * len(parts)), layout="constrained")
+    rows = figure.subfigures(len(parts), 1, squeeze=False)[:, 0]
+    for row, part in zip(rows, parts, strict=True):
+        _abreast(row, true, part, columns)
+    return figure
+
+
+def _abreast(figure: SubFigure, true: xr.DataArray, guesses: Mapping[str, xr.DataArray], columns: int) -> None:
+    """Draw the truth, then forecasts above their errors, and leave the columns empty that are too many."""
     panels = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
     bound = limit(true.values)
+    for spare in panels[:, 1 + len(guesses) :].flat:
+        spare.set_visible(False)
     upper = space_time(panels[0, 0], true, bound)
     panels[0, 0].set_title(f"truth, {true.name}", loc="left")
     panels[1, 0].set_visible(False)
@@ -89,7 +102,6 @@ def _space_time(true: xr.DataArray, guesses: Mapping[str, xr.DataArray]) -> Figu
         figure.colorbar(lower, ax=list(panels[1]), aspect=14, pad=0.01)
         panels[1, 1].tick_params(labelleft=True)
         panels[1, 1].set_ylabel("x")
-    return figure
 
 
 def _snapshots(true: xr.DataArray, guesses: Mapping[str, xr.DataArray]) -> Figure:

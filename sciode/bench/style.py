@@ -18,6 +18,7 @@ from sciode.core.files import atomic_path
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _FIXED = {"persistence": "#8C8C8C"}
 _DASHES = {"persistence": (0, (1, 1.5)), "stepper": (0, (5, 2))}
+_ROUNDS: tuple[Any, ...] = ("-", (0, (6, 1.5, 1, 1.5)), (0, (1.5, 1.5)))
 # Stands for the text colour of the page while a figure is drawn; no other mark has it.
 _INK = "#1b2a3c"
 FIELD, ERROR = "RdBu_r", "PuOr"
@@ -69,9 +70,17 @@ def colours(models: Sequence[str]) -> dict[str, str]:
     return {name: _FIXED.get(name) or _COLOURS[free.index(name) % len(_COLOURS)] for name in models}
 
 
-def dash(model: str) -> tuple[int, tuple[float, ...]] | str:
-    """Return the line style: full for what learns, broken for what does not."""
-    return _DASHES.get(model, "-")
+def dash(model: str, models: Sequence[str] = ()) -> tuple[int, tuple[float, ...]] | str:
+    """Return the line style: full for what learns, broken for what does not.
+
+    Where ``models`` are more than the colours, the second round is dash-dotted, the third dotted.
+
+    >>> dash("a", "abcdefg"), dash("g", "abcdefg")
+    ('-', (0, (6, 1.5, 1, 1.5)))
+    """
+    free = [name for name in models if name not in _FIXED]
+    turn = free.index(model) // len(_COLOURS) if model in free else 0
+    return _DASHES.get(model, _ROUNDS[turn % len(_ROUNDS)])
 
 
 def settle(figure: Figure) -> None:

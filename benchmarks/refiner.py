@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sciode.bench.cells import Cell, cells_of, finished
 from sciode.bench.config import Suite
-from sciode.bench.problems import Problem, prepare
+from sciode.bench.problems import Guarded, Problem, prepare
 from sciode.bench.store import read_suite
 from sciode.core.files import read_json
 from sciode.metrics import correlation, crossing_time
@@ -30,7 +30,15 @@ METRICS = {
     "correlation_time": "T(corr > 0.8)",
     "correlation_time_90": "T(corr > 0.9)",
     "correlation_time_mean": "T(mean corr > 0.8)",
+    "energy_drift": "energy drift",
     "mass_drift": "mean drift",
+    "one_step_low": "one step, low",
+    "one_step_mid": "mid",
+    "one_step_high": "high",
+    "spread_skill": "spread/error",
+    "spread_error": "corr(spread, error)",
+    "warning_time": "warned at",
+    "warning_correlation": "corr(warned, lost)",
     "rollout_ms": "ms a step",
 }
 STUDENT = "refiner's student"
@@ -64,7 +72,7 @@ class Tested:
     """Test trajectories, and how long a forecast follows them."""
 
     def __init__(self, problem: Problem, device: str) -> None:
-        self.u = problem.data[problem.split.test].to(device)
+        self.u = problem.data[problem.split.test][:, :: problem.entry.lead].to(device)
         self.step, self.steps = problem.step, problem.rollout
         self.truth = self.u[:, 1 : self.steps + 1]
 
@@ -129,7 +137,7 @@ def solvers(problem: Problem, tested: Tested, device: str) -> list[dict[str, Any
         for substeps in (1, 2, 5, 20):
             points = int(fine / coarsen)
             own = problem.recipe.term(points)
-            model = stepper(own, substeps=substeps, points=None if coarsen == 1 else (points,))
+            model = Guarded(stepper(own, substeps=substeps, points=None if coarsen == 1 else (points,)))
             taken, _ = interleave({"step": tested.call(model)}, 9, device)["step"]
             time = tested.time(model)
             rows.append(

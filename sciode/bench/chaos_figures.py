@@ -13,7 +13,8 @@ from sciode.bench.style import INK, colours, dash
 def bands_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | None:
     """Return the spectrum of the error of one step beside the truth's; None for records that lack it."""
     groups, palette = by_model(records), colours(models)
-    groups = {name: cells for name, cells in groups.items() if "step_error" in cells[0]["spectra"]}
+    groups = {name: [c for c in cells if "step_error" in c["spectra"]] for name, cells in groups.items()}
+    groups = {name: cells for name, cells in groups.items() if cells}
     if not groups:
         return None
     figure = Figure(figsize=(6.4, 3.1), layout="constrained")
@@ -36,7 +37,8 @@ def bands_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | N
 def ensemble_figure(records: Sequence[Record], models: Sequence[str]) -> Figure | None:
     """Return spread and error over time, warned and true times, and ranks, of the models that draw; else None."""
     palette = colours(models)
-    groups = {name: cells for name, cells in by_model(records).items() if "ensemble" in cells[0]}
+    groups = {name: [c for c in cells if "ensemble" in c] for name, cells in by_model(records).items()}
+    groups = {name: cells for name, cells in groups.items() if cells}
     if not groups:
         return None
     figure = Figure(figsize=(9.2, 3.1), layout="constrained")

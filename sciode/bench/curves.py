@@ -132,7 +132,8 @@ def training_figure(records: Sequence[Record], models: Sequence[str]) -> Figure 
         if not points:
             continue
         label = None if model in named else model
-        axes.plot(*zip(*points, strict=True), color=palette[model], linewidth=1.1, alpha=0.85, label=label)
+        look: dict[str, Any] = {"color": palette[model], "linestyle": dash(model, models), "linewidth": 1.1}
+        axes.plot(*zip(*points, strict=True), **look, alpha=0.85, label=label)
         named.add(model)
     axes.set_yscale("log")
     axes.set_xlabel("epoch")

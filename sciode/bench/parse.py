@@ -83,6 +83,8 @@ def _dataset(name: str, value: Any, above: str = "datasets") -> DatasetEntry:
             checked[key] = checks.table(item, at)
         else:
             checked[key] = checks.count(item, at, least=0 if key in ("split_seed", "keep", "members") else 1)
+    if checked.get("members") == 1:
+        raise InputError(f"{where}.members: an ensemble has two members or more, or 0 for none; found 1")
     lookup(checked.get("split", "sciode"), dict.fromkeys(_SPLITS), f"value of {where}.split")
     return DatasetEntry(name=name, **checked)
 

@@ -18,7 +18,7 @@ def suite_names() -> list[str]:
     """Return the names of the shipped suites.
 
     >>> suite_names()
-    ['poseidon', 'poseidon-smoke', 'refiner-smoke', 'small', 'smoke']
+    ['poseidon', 'poseidon-smoke', 'refiner', 'refiner-smoke', 'small', 'smoke']
     """
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
@@ -93,7 +93,7 @@ def _dataset_table(entry: DatasetEntry) -> dict[str, Any]:
     if entry.path is not None:
         del table["size"]
     # What a suite leaves alone is left out, as before there was such a key.
-    return {key: value for key, value in table.items() if key not in ("groups", "change") or value}
+    return {key: value for key, value in table.items() if key not in ("groups", "change", "members") or value}
 
 
 def _start_table(entry: Pretraining) -> dict[str, Any]:

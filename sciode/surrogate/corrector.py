@@ -96,7 +96,10 @@ class Corrector(Emulator):
         spread, mean = self._per_channel(self.normaliser.std), self._per_channel(self.normaliser.mean)
         u = mean + spread * v
         size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment) * spread
-        change = (self.solver(u, tau * self.reference_dt) - u) / torch.where(size == 0, 1.0, size)
+        # A forecast that has blown up stays so: the solver refuses such states, and a score is wanted.
+        sound = torch.isfinite(u).flatten(1).all(1).view(-1, *(1,) * (self.dimensions + 1))
+        change = self.solver(torch.where(sound, u, 0.0), tau * self.reference_dt) - u
+        change = torch.where(sound, change, torch.nan) / torch.where(size == 0, 1.0, size)
         seen = torch.cat([v, change], dim=1)
         return change + self._per_channel(self.gain) * self.body(seen, tau, torch.zeros_like(tau))
 
@@ -110,6 +113,11 @@ class Corrector(Emulator):
         known: dict[str, Any] = {}
         recipe = getattr(given, "parameters", {}).get("recipe")
         if recipe is not None:
+            if drawn := recipe.get("draws"):
+                raise InputError(
+                    f"{recipe['name']} draws {', '.join(sorted(drawn))} anew for each trajectory: "
+                    "a corrector has one equation for all"
+                )
             known = {key: recipe[key] for key in ("equation", "length", "parameters")}
         if missing := [key for key in ("equation", "length") if key not in {**known, **config}]:
             raise InputError(f"a corrector needs {missing[0]}=, or data that a recipe made")

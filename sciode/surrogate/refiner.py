@@ -160,9 +160,8 @@ class Refiner(Emulator):
         self._check(u, dt)
         tau, v = self.leads(dt), self.normalised(u)
         if self._teacher:
-            return self._imitation(v, tau)
-        size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
-        size = size * self._per_channel(self.normaliser.std)
+            return self._imitation(u, dt)
+        size = self._size(tau)
         y = (later - u) / torch.where(size == 0, 1.0, size)
         noise = torch.randn_like(y) * self.moving()
         weighting = None if self._of_noise is None else self._as_noise
@@ -189,9 +188,8 @@ class Refiner(Emulator):
         ----------
         Liu et al., *Flow straight and fast* (arXiv:2209.03003), section 2.2: distillation of a coupling.
         """
-        device = self.normaliser.std.device
         twin, teacher = (
-            Refiner(**{**self.config, "sampler": "ddim", "evaluations": calls}).to(device)
+            Refiner(**{**self.config, "sampler": "ddim", "evaluations": calls}).to(self.normaliser.std)
             for calls in (1, self.config["steps"] + 1)
         )
         twin.load_state_dict(self.state_dict())
@@ -199,13 +197,24 @@ class Refiner(Emulator):
         twin._teacher.append(teacher.eval().requires_grad_(False))
         return twin
 
-    def _imitation(self, v: Tensor, tau: Tensor) -> Tensor:
-        """Return the distance from the teacher's difference, ``[b]``; both normalise as their data told them."""
-        teacher = self._teacher[0].to(v.device)
+    def _imitation(self, u: Tensor, dt: Tensor) -> Tensor:
+        """Return the distance from the teacher's difference, ``[b]``, in physical units: theirs may differ."""
+        teacher = self._teacher[0].to(u.device)
         seed = int(torch.randint(2**62, ()))
         with torch.no_grad():
-            goal = teacher.tendency(v, tau, seed=seed)
-        return (self.tendency(v, tau, seed=seed) - goal).square().flatten(1).mean(1)
+            goal = teacher._difference(u, dt, seed)
+        size = self._size(self.leads(dt))
+        distance = (self._difference(u, dt, seed) - goal) / torch.where(size == 0, 1.0, size)
+        return distance.square().flatten(1).mean(1)
+
+    def _difference(self, u: Tensor, dt: Tensor, seed: int) -> Tensor:
+        tau = self.leads(dt)
+        return self._size(tau) * self.tendency(self.normalised(u), tau, seed=seed)
+
+    def _size(self, tau: Tensor) -> Tensor:
+        """Return the typical change over each lead, in physical units, ``"b c ..."``."""
+        size = tau.view(-1, *(1,) * (self.dimensions + 1)) * self._per_channel(self.increment)
+        return size * self._per_channel(self.normaliser.std)
 
     @classmethod
     def for_data(cls, data: Sized, **config: Any) -> Self:

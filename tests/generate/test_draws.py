@@ -79,6 +79,7 @@ def test_one_equation_for_all_keeps_its_numbers_to_the_bit() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_numbers_of_samples_follow_the_state_to_a_device() -> None:
     recipe = tiny(VARIED[1])
     here, there = (torch.tensor(integrate(recipe, range(5), device)) for device in ("cpu", "cuda"))

@@ -1,6 +1,7 @@
 """A coarse solver with a correction: it begins as the solver, and learns what the solver misses."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -77,6 +78,15 @@ def test_it_beats_its_solver_and_its_network(data: Trajectories, tmp_path: Path)
     assert errors[3] == pytest.approx(errors[0], rel=1e-5)
 
 
+def test_a_state_that_is_not_finite_stays_so_and_spoils_no_other(data: Trajectories) -> None:
+    model, u, dt = made(data), data[:2][:, 0], torch.full((2,), 0.5)
+    want = model(u, dt)[1]
+    u[0, 0, 3] = torch.nan
+    later = model(u, dt)
+    assert bool(later[0].isnan().all())
+    torch.testing.assert_close(later[1], want)
+
+
 def test_bad_equations_are_named(data: Trajectories) -> None:
     with pytest.raises(UnknownName, match="did you mean 'burgers'"):
         Corrector(1, 1, "burger", 1.0, 16)
@@ -88,5 +98,10 @@ def test_bad_equations_are_named(data: Trajectories) -> None:
     class Plain:
         shape = (4, 5, 1, 32)
 
+    class Drawn(Plain):
+        parameters: ClassVar[dict] = {"recipe": {"name": "varied", "draws": {"length": [1.0, 2.0]}}}
+
+    with pytest.raises(InputError, match="varied draws length anew for each trajectory"):
+        Corrector.for_data(Drawn())
     with pytest.raises(InputError, match="needs equation="):
         Corrector.for_data(Plain())

@@ -216,6 +216,21 @@ def test_a_student_learns_to_say_at_once_what_its_teacher_says_in_four_calls(tmp
     assert distance[1] < 0.7 * distance[0]
 
 
+def test_a_student_imitates_in_physical_units():
+    teacher, u = model().eval(), state()
+    student, dt = teacher.student(), torch.ones(3)
+    student.reference_dt.fill_(2.0)
+    student.normaliser.std.fill_(3.0)
+    student._teacher[0].sampler = student.sampler  # one call, so that equal units would give no distance
+    size = student._size(student.leads(dt))
+    torch.manual_seed(4)
+    found = student.losses(u, u, dt)
+    torch.manual_seed(4)
+    seed = int(torch.randint(2**62, ()))
+    want = ((student(u, dt, seed=seed) - teacher.student()(u, dt, seed=seed)) / size).square().flatten(1).mean(1)
+    torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("config", "error", "match"),
     [

@@ -93,14 +93,6 @@ class Tested:
         return step
 
 
-def resampled(model: Refiner, sampler: str, evaluations: int) -> Refiner:
-    """Return the same weights under another sampler."""
-    calls = min(evaluations, model.config["steps"] + 1)
-    twin = Refiner(**{**model.config, "sampler": sampler, "evaluations": calls})
-    twin.load_state_dict(model.state_dict())
-    return twin.to(next(model.parameters()).device).eval()
-
-
 def samplers(models: Mapping[str, list[Any]], tested: Tested, device: str) -> list[dict[str, Any]]:
     """Return accuracy and cost of every model's samplers, and of the models without one."""
     choices: dict[tuple[str, str, int], list[Any]] = {}
@@ -110,7 +102,7 @@ def samplers(models: Mapping[str, list[Any]], tested: Tested, device: str) -> li
             continue
         for sampler, calls in CHOICES:
             if calls <= group[0].config["steps"] + 1:
-                choices[name, sampler, calls] = [resampled(model, sampler, calls) for model in group]
+                choices[name, sampler, calls] = [model.resampled(sampler, calls).eval() for model in group]
     taken = interleave({key: tested.call(group[0]) for key, group in choices.items()}, 9, device)
     rows = []
     for (name, sampler, calls), group in choices.items():

@@ -7,6 +7,7 @@ which later decide how long a rollout stays right. The sampler is one of :mod:`s
 Symbols: ``v`` normalised state, ``y`` difference over the increment, ``x`` noisy y, ``K`` refinements.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
@@ -107,8 +108,7 @@ class Refiner(Emulator):
         super().__init__({**kept, "prediction": prediction, "residual": True})
         del self.config["residual"]
         schedule = Refinement(steps, sigma_min)
-        make = lookup(sampler, SAMPLERS, "sampler of a refiner")
-        self.sampler = make(schedule, _levels(steps, steps + 1 if evaluations is None else evaluations))
+        self.sampler = _sampler(schedule, sampler, evaluations)
         kind = lookup(body, BODIES, "body of a refiner")
         self.body: nn.Module = kind(channels, dimensions, **kept["network"])
         predicted = lookup(prediction, PREDICTIONS, "prediction")
@@ -188,13 +188,17 @@ class Refiner(Emulator):
         ----------
         Liu et al., *Flow straight and fast* (arXiv:2209.03003), section 2.2: distillation of a coupling.
         """
-        twin, teacher = (
-            Refiner(**{**self.config, "sampler": "ddim", "evaluations": calls}).to(self.normaliser.std)
-            for calls in (1, self.config["steps"] + 1)
-        )
-        twin.load_state_dict(self.state_dict())
-        teacher.load_state_dict(self.state_dict())
-        twin._teacher.append(teacher.eval().requires_grad_(False))
+        twin = self.resampled("ddim", 1)
+        twin._teacher = [self.resampled("ddim").eval().requires_grad_(False)]
+        return twin
+
+    def resampled(self, sampler: str, evaluations: int | None = None) -> "Refiner":
+        """Return a copy with the same weights under another sampler, of ``evaluations`` calls."""
+        drawn = _sampler(Refinement(self.config["steps"], self.config["sigma_min"]), sampler, evaluations)
+        twin = copy.deepcopy(self)
+        twin.sampler = drawn
+        twin.config |= {"sampler": sampler, "evaluations": evaluations}
+        twin._teacher = []
         return twin
 
     def _imitation(self, u: Tensor, dt: Tensor) -> Tensor:
@@ -270,6 +274,11 @@ class _Level:
 
     def __call__(self, schedule: Schedule, t: Tensor) -> Tensor:
         return schedule.tau(t) * self.steps
+
+
+def _sampler(schedule: Refinement, name: str, evaluations: int | None) -> Sampler:
+    make = lookup(name, SAMPLERS, "sampler of a refiner")
+    return make(schedule, _levels(schedule.steps, schedule.steps + 1 if evaluations is None else evaluations))
 
 
 def _noise_to_data(schedule: Refinement) -> Tensor:

@@ -216,6 +216,18 @@ def test_a_student_learns_to_say_at_once_what_its_teacher_says_in_four_calls(tmp
     assert distance[1] < 0.7 * distance[0]
 
 
+@pytest.mark.parametrize("body", ["unet", "fno"])
+def test_a_student_begins_as_its_teacher_in_one_call(body):
+    network = {"width": 8, "depth": 1} if body == "unet" else {"width": 8, "layers": 1, "modes": 4}
+    teacher = Refiner(1, 1, body=body, network=network).double()
+    student, once = teacher.student(), teacher.resampled("ddim", 1)
+    u, dt = state(3).double(), torch.ones(3, dtype=torch.float64)
+    torch.testing.assert_close(student(u, dt, seed=2), once(u, dt, seed=2), rtol=0, atol=0)
+    kinds = [{key: value.dtype for key, value in model.state_dict().items()} for model in (teacher, student)]
+    assert kinds[0] == kinds[1] and teacher.sampler.evaluations == 4 and student.config["evaluations"] == 1
+    assert bool((student.losses(u, u, dt) > 0).all())
+
+
 def test_a_student_imitates_in_physical_units():
     teacher, u = model().eval(), state()
     student, dt = teacher.student(), torch.ones(3)

@@ -37,7 +37,7 @@ def overview_figure(folder: Path, suite: Suite, records: Mapping[str, Sequence[R
     handles: dict[str, Artist] = {}
     for axes in panels[2]:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=min(len(handles), 6))
     return figure
 
 

@@ -99,6 +99,8 @@ class Objective(nn.Module):
         self.model: Any = model
         if unroll > 1 and hasattr(model, "losses"):
             raise InputError(f"{type(model).__name__} has a loss of its own, of one step: leave unroll out")
+        if hasattr(model, "losses") and loss is not relative_l2:
+            raise InputError(f"{type(model).__name__} has a loss of its own: leave loss out")
         self.loss, self.pushforward = loss, pushforward
         self.context: int = getattr(model, "context", 0)
         self.states, self.lead, self.longest = self.context + unroll + 1, lead, longest

@@ -8,7 +8,7 @@ import torch
 from sciode.core.errors import InputError, UnknownName
 from sciode.generative import Refinement
 from sciode.surrogate import Persistence, Refiner, load_surrogate, rollout
-from sciode.train import fit
+from sciode.train import Sobolev, fit
 from tests.train.waves import wave_file
 
 SMALL = {"width": 8, "depth": 2}
@@ -273,3 +273,5 @@ def test_states_of_another_shape_and_unrolling_are_refused(tmp_path):
     data = wave_file(tmp_path)
     with pytest.raises(InputError, match="loss of its own"):
         fit(Refiner.for_data(data, network=SMALL), data, steps=1, unroll=2, quiet=True)
+    with pytest.raises(InputError, match="leave loss out"):
+        fit(Refiner.for_data(data, network=SMALL), data, steps=1, loss=Sobolev(1.0), quiet=True)

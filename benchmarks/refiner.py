@@ -139,9 +139,9 @@ def solvers(problem: Problem, tested: Tested, device: str) -> list[dict[str, Any
     return rows
 
 
-def overhead(model: Refiner, tested: Tested, device: str) -> str:
+def overhead(model: Refiner, name: str, tested: Tested, batch: int, device: str) -> str:
     """Return what the loop of a refiner costs beyond its calls of the network."""
-    u, dt = tested.u[:, 0], torch.full((len(tested.u),), tested.step, device=device)
+    u, dt = tested.u[:batch, 0], torch.full((batch,), tested.step, device=device)
     v, tau = model.normalised(u), model.leads(dt)
     pair, level = torch.cat([v, v], dim=1), torch.ones_like(tau)
 
@@ -150,11 +150,15 @@ def overhead(model: Refiner, tested: Tested, device: str) -> str:
             for _ in range(model.sampler.evaluations):
                 model.body(pair, tau, level)
 
-    taken = interleave({"calls": calls, "step": tested.call(model)}, 41, device)
+    def step() -> None:
+        with torch.no_grad():
+            model(u, dt)
+
+    taken = interleave({"calls": calls, "step": step}, 21, device)
     once, whole = taken["calls"][0], taken["step"][0]
     return (
-        f"- a step of the refiner, batch {len(u)}: {1e3 * whole:.3g} ms, its {model.sampler.evaluations} calls of "
-        f"the network alone {1e3 * once:.3g} ms: {whole / once:.3f} times as long (median of 41, turn by turn)"
+        f"- a step of {name}, batch {len(u)}: {1e3 * whole:.3g} ms, its {model.sampler.evaluations} calls of "
+        f"the network alone {1e3 * once:.3g} ms: {whole / once:.3f} times as long (median of 21, turn by turn)"
     )
 
 
@@ -226,7 +230,8 @@ def main() -> None:
     problem = prepare(entry, device, quiet=True)
     tested, models = Tested(problem, device), models_of(suite, entry.name, run, device)
     refiners = next(group for group in models.values() if isinstance(group[0], Refiner))
-    refiner = refiners[0]
+    refiner, sizes = refiners[0], {key: refiners[0].config[key] for key in ("channels", "dimensions")}
+    published = Refiner(**sizes, body="modern-unet").to(device).eval()
     if parsed.distil:
         models[STUDENT] = students(refiners, problem, suite.seeds, parsed.distil)
     lines = [
@@ -243,7 +248,8 @@ def main() -> None:
         "",
         table(solvers(problem, tested, device)),
         "",
-        overhead(refiner, tested, device),
+        overhead(refiner, "the suite's refiner", tested, len(tested.u), device),
+        overhead(published, "a refiner with the published network, 54 million weights,", tested, 4, device),
         *streaming(refiner, tested, device),
         "",
         "All models of the suite:",

@@ -249,7 +249,7 @@ def main() -> None:
         table(solvers(problem, tested, device)),
         "",
         overhead(refiner, "the suite's refiner", tested, len(tested.u), device),
-        overhead(published, "a refiner with the published network, 54 million weights,", tested, 4, device),
+        overhead(published, "a refiner with the published network, 54 million weights", tested, 4, device),
         *streaming(refiner, tested, device),
         "",
         "All models of the suite:",

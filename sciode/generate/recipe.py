@@ -16,12 +16,13 @@ from torch import Tensor
 from sciode.core.errors import InputError
 from sciode.core.names import check_keys, lookup, unknown
 from sciode.core.random import derive_seed
+from sciode.pde.closed import CLOSED, Closed
 from sciode.pde.equations import EQUATIONS, STEADY, Equation, Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term
 
 SIZES = ("smoke", "small", "pdebench")
-_PROBLEMS: dict[str, Equation | Steady] = {**EQUATIONS, **STEADY}
+_PROBLEMS: dict[str, Equation | Steady | Closed] = {**EQUATIONS, **STEADY, **CLOSED}
 _KEYS = [
     *("name", "title", "equation", "length", "seed", "schema", "precision", "filtered", "parameters", "draws"),
     *("initial", "sizes"),
@@ -108,7 +109,7 @@ class Recipe:
         return (*self.kind.fields, *sorted(self.draws))
 
     @property
-    def kind(self) -> Equation | Steady:
+    def kind(self) -> Equation | Steady | Closed:
         """The equation's entry in its table."""
         return _PROBLEMS[self.equation]
 
@@ -150,6 +151,8 @@ class Recipe:
             )
         if isinstance(self.kind, Steady):
             raise InputError(f"{self.equation} is a steady problem: it has a solution and no evolution")
+        if isinstance(self.kind, Closed):
+            raise InputError(f"{self.equation} is stored from its closed form: it has no term")
         fine = self.size.points * self.size.oversample
         numbers: dict[str, Any] = {"length": self.length, **self.parameters, **(own or {})}
         return self.kind.build(points=fine if points is None else points, **numbers)
@@ -212,13 +215,19 @@ def _changed(table: Mapping[str, Any], size: str, change: Mapping[str, Any]) -> 
 
 def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     check_keys(table, _KEYS, f"key of {path.name}")
-    missing = [key for key in ("name", "equation", "initial", "sizes") if key not in table]
-    if missing:
+    equation = lookup(str(table["equation"]), _PROBLEMS, "equation") if "equation" in table else None
+    needed = (
+        ("name", "equation", "sizes") if isinstance(equation, Closed) else ("name", "equation", "initial", "sizes")
+    )
+    missing = [key for key in needed if key not in table]
+    if missing or equation is None:
         raise InputError(f"{path} lacks {', '.join(missing)}")
-    equation = lookup(str(table["equation"]), _PROBLEMS, "equation")
-    initial = dict(table["initial"])
+    initial = dict(table.get("initial", {}))
     family = str(initial.pop("family", ""))
-    lookup(family, FAMILIES, "family of initial conditions")
+    if isinstance(equation, Closed):
+        _check_closed(table, equation, path)
+    else:
+        lookup(family, FAMILIES, "family of initial conditions")
     numbers = dict(lookup(size, table["sizes"], f"size of {table['name']}"))
     initial |= dict(numbers.pop("initial", {}))  # a size may draw from a narrower family
     check_keys(numbers, [f.name for f in fields(Size)], f"key of [sizes.{size}]")
@@ -229,6 +238,8 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     chosen.check(f"{path}: [sizes.{size}]")
     if equation.cell_centred and not equation.averages and chosen.oversample != 1:
         raise InputError(f"{path}: {table['equation']} lives at cell centres, which a finer grid does not share")
+    if isinstance(equation, Closed) and (chosen.oversample, chosen.burn_in) != (1, 0.0):
+        raise InputError(f"{path}: {table['equation']} has a closed form: oversample = 1 and no burn_in")
     if isinstance(equation, Steady) and (chosen.times, chosen.oversample, chosen.burn_in) != (2, 1, 0.0):
         raise InputError(
             f"{path}: {table['equation']} is steady, it takes times = 2, oversample = 1 and no burn_in, found "
@@ -253,7 +264,9 @@ def _build(table: Mapping[str, Any], size: str, path: Path) -> Recipe:
     )
 
 
-def _draws(table: Mapping[str, Any], equation: Equation | Steady, path: Path) -> dict[str, tuple[float, float]]:
+def _draws(
+    table: Mapping[str, Any], equation: Equation | Steady | Closed, path: Path
+) -> dict[str, tuple[float, float]]:
     found = dict(table.get("draws", {}))
     check_keys(found, getattr(equation, "varied", ()), f"argument of {table['equation']} that may be drawn")
     if twice := sorted(found.keys() & table.get("parameters", {}).keys()):
@@ -264,9 +277,20 @@ def _draws(table: Mapping[str, Any], equation: Equation | Steady, path: Path) ->
     return {name: (float(low), float(high)) for name, (low, high) in found.items()}
 
 
-def _filtered(table: Mapping[str, Any], equation: Equation | Steady, path: Path) -> bool:
+def _check_closed(table: Mapping[str, Any], equation: Closed, path: Path) -> None:
+    if "initial" in table or "length" in table:
+        raise InputError(f"{path}: {table['equation']} has a closed form, with its own initial state and length")
+    given = {**table.get("parameters", {}), **table.get("draws", {})}
+    if list(given) != [equation.parameter]:
+        raise InputError(
+            f"{path}: {table['equation']} takes {equation.parameter} in [parameters] or [draws], found "
+            f"{', '.join(given) or 'nothing'}"
+        )
+
+
+def _filtered(table: Mapping[str, Any], equation: Equation | Steady | Closed, path: Path) -> bool:
     chosen = bool(table.get("filtered", False))
-    if chosen and (isinstance(equation, Steady) or equation.cell_centred):
+    if chosen and (isinstance(equation, Steady | Closed) or equation.cell_centred):
         raise InputError(
             f"{path}: filtered takes an equation on a periodic grid of points, not {table['equation']}"
         )

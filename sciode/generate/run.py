@@ -20,6 +20,7 @@ from sciode.core.progress import Bar, progress
 from sciode.core.random import generator
 from sciode.data import open_trajectories, write_trajectories
 from sciode.generate.recipe import Recipe, load_recipe
+from sciode.pde.closed import Closed
 from sciode.pde.equations import Steady
 from sciode.pde.families import FAMILIES
 from sciode.solve import Term, solve
@@ -138,6 +139,8 @@ def integrate(
     A trajectory's initial state depends on the seed and on its own number only.
     """
     size, kind = recipe.size, recipe.kind
+    if isinstance(kind, Closed):
+        return _evaluated(kind, recipe, numbers, device, bar)
     space, family = (size.points * size.oversample,) * kind.dimensions, FAMILIES[recipe.family]
     drawn = [recipe.drawn(i) for i in numbers]
     grids = [Grid(space, (own.get("length", recipe.length),) * kind.dimensions) for own in drawn]
@@ -209,6 +212,25 @@ def _solved_once(kind: Steady, inputs: Tensor, recipe: Recipe, numbers: range, b
     return stored
 
 
+def _evaluated(
+    kind: Closed, recipe: Recipe, numbers: range, device: torch.device | str, bar: Bar | None
+) -> np.ndarray:
+    """Return the closed form at the stored points and times, and its parameter where it is drawn."""
+    size, name = recipe.size, kind.parameter
+    own = [{**recipe.parameters, **recipe.drawn(i)}[name] for i in numbers]
+    value = torch.tensor(own, dtype=torch.float64, device=device)
+    x = torch.from_numpy(_axis(recipe)).to(device)
+    times = torch.linspace(0.0, size.end, size.times, dtype=torch.float64, device=device)
+    stored = np.empty((len(numbers), *recipe.shape[1:]), dtype=np.float32)
+    stored[:, :, 0] = kind.states(x, times, value).float().cpu().numpy()
+    if recipe.draws:
+        stored[:, :, 1] = np.asarray(own)[:, None, None]
+    if bar is not None:
+        bar.advance(len(numbers) * size.times)
+    _check_finite(stored, recipe, numbers)
+    return stored
+
+
 def _check_finite(stored: np.ndarray, recipe: Recipe, numbers: range) -> None:
     bad = ~np.isfinite(stored).all(axis=tuple(range(2, stored.ndim)))
     if bad.any():
@@ -256,6 +278,6 @@ def _axis(recipe: Recipe) -> np.ndarray:
     points, length = recipe.size.points, recipe.length
     if recipe.kind.cell_centred:
         return recipe.kind.corner * length + length / points * (0.5 + np.arange(points))
-    if isinstance(recipe.kind, Steady):
+    if isinstance(recipe.kind, Steady | Closed):
         return np.linspace(0.0, length, points)
     return length / points * np.arange(points)

@@ -13,6 +13,7 @@ from sciode.metrics.ensemble import (
     warning_time,
 )
 from sciode.metrics.fields import nrmse, relative_l1, relative_l2, rmse, vrmse
+from sciode.metrics.gaussian import coverage, front_position, gaussian_crps, gaussian_log_likelihood
 from sciode.metrics.pdebench import pdebench_metrics
 from sciode.metrics.shells import shell_wavenumbers, spectrum
 from sciode.metrics.spectra import band_error, spectral_error
@@ -25,11 +26,15 @@ __all__ = [
     "conservation_drift",
     "correlation",
     "correlation_time",
+    "coverage",
     "crossing_time",
     "crps",
     "efficiency_gain",
     "ensemble_error",
     "ensemble_spread",
+    "front_position",
+    "gaussian_crps",
+    "gaussian_log_likelihood",
     "nrmse",
     "pdebench_metrics",
     "rank_histogram",

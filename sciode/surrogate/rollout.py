@@ -1,7 +1,7 @@
 """Feed a surrogate its own predictions."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ def rollout(
     steps: int,
     dt: float | Tensor,
     *,
-    constraint: Constraint | None = None,
+    constraint: Constraint | Sequence[Constraint] | None = None,
     jump: int = 1,
     seed: int = 0,
 ) -> Float[Tensor, "b t c *n"]:
@@ -36,8 +36,9 @@ def rollout(
         Number of predictions, at least 1.
     dt : float or Tensor
         Time between predictions: one number, or one for each sample (``[b]``), in the unit of the data.
-    constraint : Constraint, optional
-        Its ``project`` is applied after each step.
+    constraint : Constraint or sequence of Constraint, optional
+        Its ``project`` is applied after each step; a sequence has one for every step, as a total that boundary
+        fluxes change needs.
     jump : int
         For models that know the lead time: predict up to so many states from the same one. 1 is autoregressive;
         ``jump=steps`` is direct, every state from ``u0``; what lies between is a mixture.
@@ -74,7 +75,10 @@ def rollout(
         if jump > 1:
             raise InputError(f"{type(model).__name__} remembers the last state, one lead ago: it takes jump=1")
         model = model.after(None)
-    states = _states(model, u0, steps, lead, constraint, jump)
+    laws = list(constraint) if isinstance(constraint, Sequence) else [constraint] * steps
+    if len(laws) != steps:
+        raise InputError(f"a rollout of {steps} steps takes as many constraints, got {len(laws)}")
+    states = _states(model, u0, lead, laws, jump)
     if torch.is_grad_enabled():
         return torch.stack(list(states), dim=1)
     path = u0.new_empty(u0.shape[0], steps, *u0.shape[1:])
@@ -84,9 +88,9 @@ def rollout(
 
 
 def _states(
-    model: Surrogate, u: Tensor, steps: int, lead: Tensor, constraint: Constraint | None, jump: int
+    model: Surrogate, u: Tensor, lead: Tensor, laws: Sequence[Constraint | None], jump: int
 ) -> Iterator[Tensor]:
-    for index in range(steps):
+    for index, constraint in enumerate(laws):
         ahead = index % jump + 1
         state = _step(model, u, lead if ahead == 1 else ahead * lead, constraint)
         yield state

@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sciode.data import Families, Split
 from sciode.data import split as split_ids
 from sciode.nn.tensors import load_tensors
 from sciode.train.config import FitConfig
-from sciode.train.objective import Loss, Objective, relative_l2
+from sciode.train.objective import Keep, Loss, Objective, relative_l2
 from sciode.train.run import Run
 from sciode.train.task import Task, TaskObjective, check_task
 from sciode.train.trainable import check_trainable
@@ -63,6 +64,7 @@ def fit(
     resume: bool = True,
     loss: Loss = relative_l2,
     task: Task | None = None,
+    constraint: Keep | None = None,
     device: str | None = None,
     quiet: bool = False,
     **config: Any,
@@ -95,6 +97,10 @@ def fit(
     task : Task, optional
         Another thing to learn than the next state, such as to denoise; then ``loss`` is not used, and validation
         is the task's mean loss.
+    constraint : callable, optional
+        Of the state that a window begins with, ``"b c *n"``: what the predicted states are projected to before the
+        loss, such as ``partial(sciode.constraints.conserving, rows)``. Give the same to :func:`rollout`
+        afterwards.
     device : {"cpu", "cuda", "cuda:N"}, optional
         Default: a GPU if there is one.
     **config
@@ -135,12 +141,16 @@ def fit(
         raise InputError("patience needs validation ids; this split has none")
     accelerator = _accelerator(settings, device)
     folder = None if directory is None else Path(directory)
+    if constraint is not None and (task is not None or hasattr(model, "losses")):
+        raise InputError("a constraint is for predicted states; with a loss of its own or task= leave it out")
     card = _card(model, data, ids, settings, _name(loss) if task is None else repr(task))
+    if constraint is not None:
+        card["constraint"] = _name(constraint)
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         # What is spread stays so: a copy is, and the caller's model gets the best weights at the end.
         own = copy.deepcopy(model) if settings.sharded else model
-        run = Run(_objective(own, loss, task, settings), settings, accelerator, card, folder)
+        run = Run(_objective(own, loss, task, settings, constraint), settings, accelerator, card, folder)
         _train(run, data, ids, resume, quiet)
     if run.best is not None and own is not model:
         load_tensors(model, run.best)
@@ -165,18 +175,26 @@ def _train(run: Run, data: Any, ids: Split, resume: bool, quiet: bool) -> None:
     windows = _source(run, data, ids.train, length, pairs)
     validation = None
     if len(ids.validation):
-        validation = _source(run, data, ids.validation, min(length, 2 + run.plain.context), _validated(pairs))
+        validation = _source(run, data, ids.validation, run.plain.validated, _validated(pairs))
     if not resumed:
         run.plain.set_units(data, ids.train)
     run.train(windows, validation, quiet=quiet)
     run.accelerator.wait_for_everyone()
 
 
-def _objective(model: nn.Module, loss: Loss, task: Task | None, config: FitConfig) -> Objective | TaskObjective:
+def _objective(
+    model: nn.Module, loss: Loss, task: Task | None, config: FitConfig, constraint: Keep | None
+) -> Objective | TaskObjective:
     if task is not None:
         return TaskObjective(model, task, config.seed)
     return Objective(
-        model, loss, config.pushforward, unroll=config.unroll, lead=config.reference, longest=max(config.leads)
+        model,
+        loss,
+        config.pushforward,
+        unroll=config.unroll,
+        lead=config.reference,
+        longest=max(config.leads),
+        constraint=constraint,
     )
 
 
@@ -219,6 +237,8 @@ def _accelerator(settings: FitConfig, device: str | None) -> Accelerator:
 def _name(function: Callable[..., Any]) -> str:
     if is_dataclass(function):
         return repr(function)
+    if isinstance(function, partial):
+        return _name(function.func)
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -81,6 +81,23 @@ class RelativeL1:
         return (error / (size + _NOTHING)).mean()
 
 
+class Law(Protocol):
+    """What predicted states are projected to."""
+
+    def project(self, u: Tensor, /) -> Tensor:
+        """Return the nearest state that satisfies it."""
+        ...
+
+
+Keep = Callable[[Tensor], Law]
+"""The law that follows from the states a window begins with."""
+
+
+def _next(model: Any, state: Tensor, dt: Tensor, law: Law | None) -> Tensor:
+    later: Tensor = model(state, dt)
+    return later if law is None else law.project(later)
+
+
 class Objective(nn.Module):
     """The loss of a model along an unrolled window, as one module, so that one wrapper parallelises it."""
 
@@ -93,6 +110,7 @@ class Objective(nn.Module):
         unroll: int = 1,
         lead: int = 1,
         longest: int = 1,
+        constraint: Keep | None = None,
     ) -> None:
         super().__init__()
         # Typed Any: torch does not know what attributes a module has, and check_trainable has looked.
@@ -101,9 +119,10 @@ class Objective(nn.Module):
             raise InputError(f"{type(model).__name__} has a loss of its own, of one step: leave unroll out")
         if hasattr(model, "losses") and loss is not relative_l2:
             raise InputError(f"{type(model).__name__} has a loss of its own: leave loss out")
-        self.loss, self.pushforward = loss, pushforward
+        self.loss, self.pushforward, self.constraint = loss, pushforward, constraint
         self.context: int = getattr(model, "context", 0)
         self.states, self.lead, self.longest = self.context + unroll + 1, lead, longest
+        self.validated = self.context + 2  # states of a window of validation: one step, whatever is unrolled
 
     def set_units(self, data: Any, ids: np.ndarray) -> None:
         """Fit normaliser, reference lead and increment."""
@@ -130,15 +149,16 @@ class Objective(nn.Module):
         if hasattr(self.model, "losses"):
             own: Tensor = self.model.losses(u[:, 0], u[:, 1], dt).mean()
             return own
+        law = None if self.constraint is None else self.constraint(u[:, 0])
+        state = u[:, 0]
         if self.pushforward:
             with torch.no_grad():
-                state = u[:, 0]
                 for _ in range(steps - 1):
-                    state = model(state, dt)
-            return self._compare(model(state, dt), u[:, steps])
-        state, total = u[:, 0], u.new_zeros(())
+                    state = _next(model, state, dt, law)
+            return self._compare(_next(model, state, dt, law), u[:, steps])
+        total = u.new_zeros(())
         for step in range(1, steps + 1):
-            state = model(state, dt)
+            state = _next(model, state, dt, law)
             total = total + self._compare(state, u[:, step])
         return total / steps
 

@@ -41,7 +41,7 @@ class TaskObjective(nn.Module):
         super().__init__()
         self.model: Any = model
         self.task, self.seed = task, seed
-        self.states, self.context = task.states, 0
+        self.states, self.validated, self.context = task.states, task.states, 0
 
     def forward(self, u: Tensor, dt: Tensor) -> Tensor:
         """Return the loss of a batch."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sciode.constraints import LinearConstraint, balance, conserving, integral
 from sciode.core.errors import InputError
 from sciode.surrogate import LeadTimeWarning, UNet, rollout
 
@@ -99,3 +100,24 @@ def test_leads_beyond_the_training_are_warned_of_once() -> None:
             rollout(model, u0, 6, 0.25, jump=3)
     assert len(found) == 1 and found[0].category is LeadTimeWarning
     assert "up to 0.5, asked for 0.75" in str(found[0].message)
+
+
+def test_laws_that_change_from_step_to_step() -> None:
+    rows = integral([torch.arange(8) / 8], "periodic")
+    totals = balance(1.0, torch.arange(5) * 0.1, torch.full((5,), 2.0))[1:]
+    laws = [LinearConstraint(rows, total[None]) for total in totals]
+    path = rollout(decay, torch.rand(3, 1, 8, generator=torch.Generator().manual_seed(0)), 4, 0.1, constraint=laws)
+    assert torch.allclose(path.mean(-1)[..., 0].double(), totals.expand(3, -1), atol=1e-6)
+    with pytest.raises(InputError, match="a rollout of 5 steps takes as many constraints, got 4"):
+        rollout(decay, torch.ones(1, 1, 8), 5, 0.1, constraint=laws)
+
+
+def test_a_conserved_total_does_not_drift_in_long_rollouts() -> None:
+    torch.manual_seed(0)
+    model, u = UNet(1, 1, width=4, depth=1).eval(), torch.randn(3, 1, 16)
+    law = conserving(integral([torch.arange(16) / 16], "periodic"), u)
+    with torch.no_grad():
+        free, held = rollout(model, u, 200, 0.1), rollout(model, u, 200, 0.1, constraint=law)
+    total = u.double().mean(-1)[:, None]
+    assert float((held.double().mean(-1) - total).abs().max()) < 1e-7 * max(1.0, float(held.abs().max()))
+    assert float((free.double().mean(-1) - total).abs().max()) > 1e-2

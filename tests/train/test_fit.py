@@ -1,6 +1,7 @@
 """Whole trainings, small ones."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sciode.constraints import conserving, integral
 from sciode.core.checkpoint import load_checkpoint
 from sciode.core.errors import InputError, UnknownName
 from sciode.data import Split, Trajectories
@@ -239,3 +241,47 @@ def test_without_validation_the_training_loss_judges(tmp_path: Path) -> None:
     data = wave_file(tmp_path, 10, 6, 16)
     history = fit(make("unet", data), data, split=Split([0, 1], [], [2], rule="by hand"), epochs=2, quiet=True)
     assert history.best == min(r["train_loss"] for r in history.records)
+
+
+class Recording:
+    """A task of long windows, which remembers what it was shown."""
+
+    states = 5
+
+    def __init__(self) -> None:
+        self.lengths: set[int] = set()
+
+    def __repr__(self) -> str:
+        return "Recording()"
+
+    def losses(self, model: Any, u: Tensor, dt: Tensor) -> Tensor:
+        self.lengths.add(u.shape[1])
+        return (model(u[:, 0], dt) - u[:, -1]).square().flatten(1).mean(1)
+
+
+def test_a_task_is_validated_on_windows_of_its_own_length(tmp_path: Path) -> None:
+    data, task = wave_file(tmp_path), Recording()
+    history = fit(make("unet", data), data, task=task, epochs=1, batch=8, quiet=True)
+    assert task.lengths == {5} and history.records[0]["validation"] > 0
+
+
+def test_a_conserving_training_is_refused_where_it_has_no_meaning(tmp_path: Path) -> None:
+    data = wave_file(tmp_path)
+    with pytest.raises(InputError, match="a constraint is for predicted states"):
+        fit(make("unet", data), data, task=Recording(), constraint=lambda u: None, epochs=1, quiet=True)  # type: ignore[arg-type, return-value]
+
+
+def test_training_through_a_constraint(tmp_path: Path) -> None:
+    data = wave_file(tmp_path)
+    keep = partial(conserving, integral([torch.arange(data.shape[-1]) / data.shape[-1]], "periodic"))
+    model = make("unet", data)
+    fit(model, data, constraint=keep, epochs=8, batch=8, directory=tmp_path / "run", quiet=True)
+    _, card = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.safetensors")
+    assert "conserving" in card["constraint"]
+    u = data[:4][:, 0]
+    dt = torch.full((4,), data.dt)
+    with torch.no_grad():
+        error = [
+            (keep(u).project(f(u, dt)) - data[:4][:, 1]).square().mean().item() for f in (model, Persistence())
+        ]
+    assert error[0] < 0.5 * error[1]

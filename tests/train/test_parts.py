@@ -1,11 +1,13 @@
 """The parts of training against closed forms."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from sciode.constraints import conserving
 from sciode.core.errors import InputError, UnknownName
 from sciode.data import Channelwise
 from sciode.surrogate import UNet
@@ -255,3 +257,19 @@ def test_units_come_from_the_training_ids(tmp_path) -> None:
     assert model.reference_dt.item() == pytest.approx(2 * data.dt)
     assert model.normaliser.std.item() == pytest.approx(states.std(correction=0).item(), rel=1e-5)
     assert model.increment.item() == pytest.approx(change.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("pushforward", [False, True])
+def test_predictions_are_projected_before_the_loss(pushforward: bool) -> None:
+    """w u shifted back to the mean of u: of (3, 1) that is (2 + w, 2 - w), then (2 + w^2, 2 - w^2)."""
+    rows = torch.full((1, 2), 0.5)
+    model, window = Scale(3.0), torch.zeros(1, 3, 1, 2)
+    window[0, 0, 0] = torch.tensor([3.0, 1.0])
+    objective = Objective(
+        model, lambda p, t: p[..., 0].sum(), pushforward, unroll=2, constraint=partial(conserving, rows)
+    )
+    loss = objective(window, torch.ones(1))
+    loss.backward()
+    # projected once before, so that pushforward's gradient is 3 alone
+    assert loss.item() == pytest.approx(11.0 if pushforward else (5.0 + 11.0) / 2, rel=1e-6)
+    assert model.w.grad.item() == pytest.approx(3.0 if pushforward else (1 + 2 * 3.0) / 2, rel=1e-6)

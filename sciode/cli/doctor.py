@@ -13,6 +13,7 @@ _EXTRAS = {
     "bench": ("diffusers", "exponax", "torchode"),
     "data": ("dask", "zarr"),
     "explain": ("captum",),
+    "gp": ("gpytorch",),
     "graph": ("torch_geometric",),
     "ot": ("ot",),
 }

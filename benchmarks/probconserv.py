@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from harness import machine, table, write
+from probconserv_figure import draw
 from torch import Tensor
 
 from sciode.constraints import LinearConstraint, integral
@@ -271,12 +272,20 @@ def main() -> None:
         paths = dict(zip(jobs, pool.map(make, jobs), strict=True))
     rows = []
     for case in CASES:
-        models = {
-            soft: [load_process(paths[case.family, soft, seed]).double() for seed in range(parsed.seeds)]
-            for soft in (False, True)
-        }
+        plain, soft = (
+            [load_process(paths[case.family, kind, seed]).double() for seed in range(parsed.seeds)]
+            for kind in (False, True)
+        )
         for value in case.values:
-            rows += compared(case, value, models[False], models[True])
+            rows += compared(case, value, plain, soft)
+    first = {
+        name: load_process(paths[family, kind, 0]).double()
+        for name, family, kind in (
+            ("stefan", "stefan", False), ("porous", "porous_medium", False), ("porous, soft", "porous_medium",
+            True)
+        )
+    }  # fmt: skip
+    draw(Asked, drawn, CASES[2], CASES[1], first)
     short, said = summary(rows), verdicts(rows)
     heads = list(dict.fromkeys(key for row in rows for key in row))
     rows = [{key: row.get(key, "-") for key in heads} for row in rows]

@@ -1,4 +1,4 @@
-"""The figure of benchmarks/probconserv.py: a front before and after the law, where a shock is, the law over time."""
+"""The figure of benchmarks/probconserv.py: a front before and after the law, where a shock is, mass over time."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
@@ -27,7 +28,7 @@ from sciode.data import open_trajectories
 from sciode.generate import generate
 from sciode.metrics import coverage, front_position, gaussian_crps, gaussian_log_likelihood
 from sciode.pde import CLOSED, Closed
-from sciode.processes import AttentiveProcess, FieldPoints, Mixture, load_process, together
+from sciode.processes import AttentiveProcess, FieldPoints, GaussianProcess, Mixture, load_process, together
 from sciode.train import fit
 
 POINTS, FUNCTIONS, DRAWS = 201, 50, 100
@@ -186,10 +187,28 @@ def compared(
     put("deep ensemble", "all", scores(asked, whole))
     after, draws, worst = drawn(asked, whole)
     put("ProbConserv-ensemble", "all", scores(asked, after, draws) | {"largest |CE| of draws": worst})
+    if find_spec("gpytorch"):
+        few = Asked(case, value, functions=10)
+        base, after = gaussian(few)
+        put("Gaussian process", "-", scores(few, base))
+        put("ProbConserv-GP", "-", scores(few, after))
     own = {"CE": float(asked.law.residual(asked.truth)), "|CE|": float(asked.law.residual(asked.truth).abs())}
     put("the truth, by trapezoids", "-", own)
     put("the truth, cell averages", "-", {"CE": (cells := _cells(asked)), "|CE|": abs(cells)})
     return rows
+
+
+def gaussian(asked: Asked) -> tuple[Mixture, Mixture]:
+    """Return what Gaussian processes say of each function from its context, plain and given the law."""
+    place = asked.x / asked.case.problem.length
+    to = torch.stack(torch.broadcast_tensors(asked.time / asked.case.duration, place), dim=-1)
+    moments = []
+    for at, y in zip(asked.at, asked.y, strict=True):
+        mean, covariance = GaussianProcess().fit(at, y[:, 0]).predict(to)
+        after, posterior = asked.law.condition(mean, covariance)
+        moments.append((mean, covariance.diagonal(), after, posterior.diagonal()))
+    mean, variance, after, left = (torch.stack(part)[None] for part in zip(*moments, strict=True))
+    return Mixture(mean, variance), Mixture(after, left)
 
 
 def _cells(asked: Asked) -> float:

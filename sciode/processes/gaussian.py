@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sciode.constraints import Dense
-from sciode.core.errors import InputError
+from sciode.core.errors import InputError, MissingExtra
 
 
 class GaussianProcess:
@@ -44,7 +44,8 @@ class GaussianProcess:
     def fit(self, at: Float[Tensor, "c d"], y: Float[Tensor, " c"]) -> Self:
         """Learn kernel and noise from points and values; the result does not depend on any random number.
 
-        Raises :class:`InputError` for shapes that do not fit, values that are not finite, and without gpytorch.
+        Raises :class:`InputError` for shapes that do not fit and values that are not finite, :class:`MissingExtra`
+        without gpytorch.
         """
         gp = _gpytorch()
         if at.dim() != 2 or y.shape != at.shape[:1] or len(y) < 2:
@@ -102,4 +103,4 @@ def _gpytorch() -> ModuleType:
     try:
         return importlib.import_module("gpytorch")
     except ModuleNotFoundError as error:
-        raise InputError("a GaussianProcess needs gpytorch: pip install gpytorch") from error
+        raise MissingExtra("a GaussianProcess needs gpytorch: pip install gpytorch") from error

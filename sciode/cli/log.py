@@ -1,0 +1,61 @@
+"""``sciode log``: look at and check sensor logs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(help="A sciode-log HDF5 file.")]
+
+
+@app.command("inspect")
+def inspect(file: File) -> None:
+    """Say what a log holds: runs, channels, units, rates, conditions."""
+    from sciode.bench.console import print_table
+    from sciode.data.logs import SensorLog
+
+    log = SensorLog(file)
+    rows = []
+    for run in log.runs.values():
+        for name, signal in run.signals.items():
+            first, last = signal.span
+            channel, clock = signal.channel, signal.clock
+            rate = f"{1 / clock.step:.6g} Hz" if len(signal) > 1 else "-"
+            regular = "" if clock.times is None else " (irregular)"
+            rows.append(
+                [
+                    run.name,
+                    name,
+                    channel.units or "-",
+                    channel.role,
+                    rate + regular,
+                    f"{len(signal)}",
+                    f"{first:.4g} to {last:.4g} s" if len(signal) else "-",
+                ]
+            )
+        if not run.signals:
+            rows.append([run.name, *["-"] * 6])
+    print_table(["run", "channel", "unit", "role", "rate", "samples", "time"], rows)
+    for run in log.runs.values():
+        told = ", ".join(f"{key} = {value:g} {units}".strip() for key, (value, units) in run.conditions.items())
+        state = "" if run.status == "ok" else f", {run.status}"
+        typer.echo(
+            f"{run.name}: {run.start}{state}, split {run.split or 'undecided'}{'; ' + told if told else ''}"
+        )
+
+
+@app.command("validate")
+def validate(file: File) -> None:
+    """Check a log from end to end; exit status 1 where an error, not just a warning, is found."""
+    from sciode.bench.console import print_table
+    from sciode.data.logs import validate_log
+
+    problems = validate_log(file, quiet=False)
+    if not problems:
+        typer.echo(f"{file}: no problems found")
+        return
+    print_table(["severity", "where", "what"], [list(problem) for problem in problems])
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)

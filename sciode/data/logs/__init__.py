@@ -1,0 +1,28 @@
+"""Sensor logs: channels of different rates, units and quality, run by run."""
+
+from sciode.data.logs.align import Aligned, align, align_run, ticks
+from sciode.data.logs.channel import BITS, Channel, Clock, conversion
+from sciode.data.logs.check import check_split, validate_log
+from sciode.data.logs.read import Condition, LogRun, Samples, SensorLog, Signal
+from sciode.data.logs.write import LogWriter, RateWriter, RunWriter
+
+__all__ = [
+    "BITS",
+    "Aligned",
+    "Channel",
+    "Clock",
+    "Condition",
+    "LogRun",
+    "LogWriter",
+    "RateWriter",
+    "RunWriter",
+    "Samples",
+    "SensorLog",
+    "Signal",
+    "align",
+    "align_run",
+    "check_split",
+    "conversion",
+    "ticks",
+    "validate_log",
+]

@@ -17,6 +17,7 @@ from sciode.pde.navier_stokes import navier_stokes, velocity
 from sciode.pde.porous_medium import end_fluxes, porous_medium, power, switched
 from sciode.pde.reaction_diffusion import fisher_kpp, fitzhugh_nagumo
 from sciode.pde.shallow_water import shallow_water, shallow_water_step
+from sciode.pde.thermoacoustics import Combustor, thermoacoustic
 from sciode.pde.wave import wave, wave_energy
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FAMILIES",
     "STEADY",
     "Closed",
+    "Combustor",
     "Equation",
     "Steady",
     "advection",
@@ -55,6 +57,7 @@ __all__ = [
     "shallow_water",
     "shallow_water_step",
     "switched",
+    "thermoacoustic",
     "tracer_flow",
     "velocity",
     "vorticity",

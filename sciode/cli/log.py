@@ -1,4 +1,4 @@
-"""``sciode log``: look at and check sensor logs."""
+"""``sciode log``: look at, check and generate sensor logs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +44,22 @@ def inspect(file: File) -> None:
         typer.echo(
             f"{run.name}: {run.start}{state}, split {run.split or 'undecided'}{'; ' + told if told else ''}"
         )
+
+
+@app.command("demo")
+def demo(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("engine.h5"),
+    runs: Annotated[int, typer.Option(help="Engine runs.")] = 16,
+    duration: Annotated[float, typer.Option(help="Length of a run, s.")] = 5.0,
+    seed: Annotated[int, typer.Option(help="Of plans, turbulence and faults.")] = 0,
+    faults: Annotated[bool, typer.Option(help="Let sensors fail.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Write a log of generated engine runs, some of which go unstable."""
+    from sciode.generate.engine_log import EngineLog, engine_log
+
+    settings = EngineLog(runs=runs, duration=duration, seed=seed, faults=faults)
+    typer.echo(engine_log(file, settings, quiet=quiet))
 
 
 @app.command("validate")

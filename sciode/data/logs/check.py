@@ -127,8 +127,8 @@ def _channel(signal: Signal, bar: Bar) -> Iterator[Problem]:
         yield Problem(
             "warning", where, f"{100 * (1 - tally.good / count):.1f} % of the samples are missing or bad"
         )
-    if signal.channel.kind != "continuous":
-        return
+    if signal.channel.kind != "continuous" or signal.channel.role == "known_future":
+        return  # what is switched or planned may well stay where it is
     if tally.low == tally.high:
         yield Problem("warning", where, f"is {tally.low:g} throughout: a stuck sensor?")
         return

@@ -207,5 +207,7 @@ def conserving(operator: Float[Tensor, "m n"], state: Tensor, slack: float = 0.0
     >>> law.project(torch.zeros(1, 4)).tolist()
     [[1.5, 1.5, 1.5, 1.5]]
     """
-    zero = LinearConstraint(operator, operator.new_zeros(len(operator)))
-    return LinearConstraint(operator, zero.residual(state.detach()), slack)
+    n = operator.shape[-1]
+    shape = tuple(state.shape[1:]) if state.dim() > 1 and state[0].numel() == n else (n,)
+    zero = LinearConstraint(operator, operator.new_zeros(len(operator)), shape=shape)
+    return LinearConstraint(operator, zero.residual(state.detach()), slack, shape)

@@ -8,7 +8,9 @@ The law is an observation b of G u with noise sigma; sigma = 0 is the exact limi
 precision. Corrections go where the variance is. Symbols: ``G`` rows, ``b`` value, ``S`` covariance, ``mu`` mean.
 """
 
-from collections.abc import Callable
+import copy
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -35,6 +37,8 @@ class LinearConstraint:
         b, ``"m"`` or ``"... m"`` where it differs by sample.
     slack : float or Tensor
         Standard deviation sigma of what a law may be missed by, one for all or ``"m"``; 0: not at all.
+    shape : sequence of int, optional
+        Of one state, such as (c, *n), where it is not flat.
 
     Raises
     ------
@@ -62,8 +66,12 @@ class LinearConstraint:
         operator: Float[Tensor, "m n"],
         value: Float[Tensor, "... m"],
         slack: float | Float[Tensor, " m"] = 0.0,
+        shape: Sequence[int] | None = None,
     ) -> None:
         _check(operator, value)
+        self.shape = (operator.shape[1],) if shape is None else tuple(shape)
+        if math.prod(self.shape) != operator.shape[1]:
+            raise InputError(f"rows over {operator.shape[1]} unknowns are no law of states of shape {self.shape}")
         wide = torch.float32 if operator.device.type == "mps" else torch.float64
         self.operator, self.value = operator.to(wide), value.to(operator.device, wide)
         self.slack = torch.as_tensor(slack, dtype=wide, device=operator.device).expand(len(operator))
@@ -74,9 +82,17 @@ class LinearConstraint:
         if self.exact:
             self._nearest.check(-self.value, self.value)
 
+    def flat(self) -> "LinearConstraint":
+        """Return the same law of flattened states ``"... n"``."""
+        if len(self.shape) == 1:
+            return self
+        twin = copy.copy(self)
+        twin.shape = (self.operator.shape[1],)
+        return twin
+
     def residual(self, u: Tensor) -> Float[Tensor, "... m"]:
-        """Return G u - b in float64, of states ``"... n"`` or ``"b c *n"`` with as many entries."""
-        return self._flat(u) @ self.operator.mT - self.value
+        """Return G u - b ``"... m"`` in float64, of states ``"... n"``, or ``"b c *n"`` with n entries each."""
+        return self._missed(self._flat(u))
 
     def project(self, u: Tensor) -> Tensor:
         """Return the nearest state that satisfies the law, whatever the slack, in the dtype and shape of ``u``."""
@@ -109,7 +125,7 @@ class LinearConstraint:
             )
         spread = prior.apply(self.operator)  # S G^T, as rows "... m n"
         inverse = Inverse(spread @ self.operator.mT + self.slack.square().diag())
-        inverse.check(flat @ self.operator.mT - self.value, self.value)
+        inverse.check(self._missed(flat), self.value)
         gain = inverse.of(spread)
         moved = self._settled(flat, lambda wrong: (wrong[..., None, :] @ gain)[..., 0, :], mean)
         return moved, Conditioned(self, prior, spread, gain)
@@ -121,22 +137,36 @@ class LinearConstraint:
         of the first correction left; then only the rounding of the state itself remains. With a slack the law is
         met in part, and what is left is no round-off: one correction is all.
         """
-        moved = flat - correction(flat @ self.operator.mT - self.value)
+        moved = flat - correction(self._missed(flat))
         if like.dtype != moved.dtype and self.exact:
             rounded = moved + (moved.detach().to(like.dtype).to(moved.dtype) - moved.detach())
-            moved = rounded - correction(rounded @ self.operator.mT - self.value)
+            moved = rounded - correction(self._missed(rounded))
         return moved.to(like.dtype).reshape(like.shape if moved.numel() == like.numel() else moved.shape)
+
+    def _missed(self, flat: Tensor) -> Tensor:
+        seen, batch = flat @ self.operator.mT, self.value.shape[:-1]
+        fits = flat.dim() == 1 or len(batch) <= seen.dim() - 1
+        for mine, theirs in zip(reversed(batch), reversed(seen.shape[:-1]), strict=False):
+            fits = fits and mine in (1, theirs)
+        if not fits:
+            raise InputError(
+                f"values of a law {list(self.value.shape)} do not fit states with batch axes "
+                f"{list(seen.shape[:-1])}: "
+                "say what one state is with shape="
+            )
+        return seen - self.value
 
     def _flat(self, u: Tensor) -> Tensor:
         return self._rows(u).to(self.operator.dtype)
 
     def _rows(self, u: Tensor) -> Tensor:
-        n = self.operator.shape[1]
-        if u.shape[-1] == n:
-            return u
-        if u.dim() > 1 and u[0].numel() == n:
+        n, axes = self.operator.shape[1], len(self.shape)
+        if u.shape[-axes:] == self.shape:
+            return u.flatten(-axes)
+        if axes == 1 and u.dim() > 1 and u[0].numel() == n:
             return u.flatten(1)
-        raise InputError(f"the constraint is on {n} unknowns, found a state of shape {list(u.shape)}")
+        what = f"{n} unknowns" if axes == 1 else f"states of shape {list(self.shape)}"
+        raise InputError(f"the constraint is on {what}, found a state of shape {list(u.shape)}")
 
 
 def _check(rows: Tensor, value: Tensor) -> None:

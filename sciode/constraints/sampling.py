@@ -72,7 +72,7 @@ class Conditional:
     def __call__(self, denoise: Denoise) -> Denoise:
         """Return the guided denoiser."""
         if self.metric == "identity":
-            return lambda x, t: self.law.project(denoise(x, t))
+            return lambda x, t: _projected(self.law, denoise(x, t))
 
         def guided(x: Tensor, t: Tensor) -> Tensor:
             recorded = torch.is_grad_enabled() and x.requires_grad
@@ -95,10 +95,14 @@ class Conditional:
             if not recorded:
                 x0, spread = x0.detach(), spread.detach()
             known = Product(lambda _: spread, torch.ones_like(x0.flatten(1)))
-            mean, _ = self.law.condition(x0.flatten(1), known)
+            mean, _ = self.law.flat().condition(x0.flatten(1), known)
             return mean.reshape(x0.shape)
 
         return guided
+
+
+def _projected(law: LinearConstraint, x: Tensor) -> Tensor:
+    return law.flat().project(x.flatten(1)).reshape(x.shape)
 
 
 class Towards:
@@ -123,5 +127,5 @@ class Towards:
         alpha, sigma = self.schedule.alpha(time), self.schedule.sigma(time)
         part = (alpha.square() / (alpha.square() + sigma.square())).reshape(-1, *(1,) * (x.dim() - 1))
         scale = alpha.reshape(part.shape)
-        near = scale * self.law.project(x.double() / scale)
+        near = scale * _projected(self.law, x.double() / scale)
         return torch.lerp(x.double(), near, part).to(x.dtype)

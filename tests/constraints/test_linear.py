@@ -196,3 +196,28 @@ def test_a_mean_that_cannot_move_is_named() -> None:
 def test_bad_input_is_named(make: object, match: str) -> None:
     with pytest.raises(InputError, match=match):
         make()  # type: ignore[operator]
+
+
+def test_a_state_may_have_a_shape() -> None:
+    rows = torch.randn(2, 6, dtype=torch.float64, generator=draw(5))
+    u = torch.randn(4, 5, 2, 3, dtype=torch.float64, generator=draw(7))
+    value = torch.randn(4, 1, 2, dtype=torch.float64, generator=draw(6))
+    shaped, flat = LinearConstraint(rows, value, shape=(2, 3)), LinearConstraint(rows, value)
+    assert shaped.residual(u).shape == (4, 5, 2)
+    torch.testing.assert_close(shaped.project(u), flat.project(u.flatten(2)).reshape(u.shape), rtol=0, atol=0)
+    after, posterior = shaped.condition(u, u.square())
+    assert after.shape == u.shape and posterior.diagonal().shape == (4, 5, 6)
+    assert float(shaped.residual(after).abs().max()) < 1e-13
+    torch.testing.assert_close(shaped.flat().project(u.flatten(2)), flat.project(u.flatten(2)), rtol=0, atol=0)
+
+
+def test_values_that_would_mix_samples_are_refused() -> None:
+    each = LinearConstraint(torch.ones(1, 6), torch.ones(4, 1))
+    assert each.project(torch.zeros(4, 6)).shape == (4, 6)
+    assert each.project(torch.zeros(4, 2, 3)).shape == (4, 2, 3)
+    with pytest.raises(InputError, match="say what one state is with shape="):
+        each.project(torch.zeros(4, 1, 6))  # a batch of 4 by 1, or 4 states of one channel?
+    with pytest.raises(InputError, match=r"no law of states of shape \(2, 2\)"):
+        LinearConstraint(torch.ones(1, 6), torch.ones(1), shape=(2, 2))
+    with pytest.raises(InputError, match=r"states of shape \[2, 3\]"):
+        LinearConstraint(torch.ones(1, 6), torch.ones(1), shape=(2, 3)).project(torch.zeros(4, 6))

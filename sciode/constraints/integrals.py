@@ -160,7 +160,7 @@ def integral(
     limits = [None] * len(axes) if bounds is None else list(bounds)
     if not axes or len(limits) != len(axes):
         raise InputError(f"an integral takes axes, and bounds for each: found {len(axes)} and {len(limits)}")
-    weight = torch.ones((), dtype=torch.float64)
+    weight = torch.ones((), dtype=torch.float64, device=axes[0].device)
     for axis, limit in zip(axes, limits, strict=True):
         weight = weight[..., None] * quadrature(axis, rule, limit).to(weight.device)
     if density is not None:

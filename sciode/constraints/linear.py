@@ -82,6 +82,10 @@ class LinearConstraint:
         if self.exact:
             self._nearest.check(-self.value, self.value)
 
+    def to(self, device: torch.device | str) -> "LinearConstraint":
+        """Return the same law on another device."""
+        return LinearConstraint(self.operator.to(device), self.value.to(device), self.slack.to(device), self.shape)
+
     def flat(self) -> "LinearConstraint":
         """Return the same law of flattened states ``"... n"``."""
         if len(self.shape) == 1:
@@ -133,12 +137,13 @@ class LinearConstraint:
     def _settled(self, flat: Tensor, correction: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
         """Return the corrected state, in the dtype and shape of ``like``.
 
-        Sums are taken in float64. Below that the state is rounded and corrected once more, for what the rounding
-        of the first correction left; then only the rounding of the state itself remains. With a slack the law is
-        met in part, and what is left is no round-off: one correction is all.
+        Sums are taken in float64. The corrected state is rounded, and corrected once more: for what the
+        rounding left, and for what nearly dependent rows cost the inverse. Then only the rounding of the
+        state itself remains. With a slack the law is met in part, and what is left is no round-off: one
+        correction is all.
         """
         moved = flat - correction(self._missed(flat))
-        if like.dtype != moved.dtype and self.exact:
+        if self.exact:
             rounded = moved + (moved.detach().to(like.dtype).to(moved.dtype) - moved.detach())
             moved = rounded - correction(self._missed(rounded))
         return moved.to(like.dtype).reshape(like.shape if moved.numel() == like.numel() else moved.shape)
@@ -160,6 +165,10 @@ class LinearConstraint:
         return self._rows(u).to(self.operator.dtype)
 
     def _rows(self, u: Tensor) -> Tensor:
+        if u.device != self.operator.device:
+            raise InputError(
+                f"the law is on {self.operator.device}, the state on {u.device}: take law.to(u.device)"
+            )
         n, axes = self.operator.shape[1], len(self.shape)
         if u.shape[-axes:] == self.shape:
             return u.flatten(-axes)
@@ -262,4 +271,7 @@ class Conditioned(Covariance):
         if not self.law.exact:
             noise = torch.randn(seen.shape, dtype=seen.dtype, device=generator.device, generator=generator)
             seen = seen + self.law.slack * noise.to(seen.device)
-        return (wide - (seen[..., None, :] @ self.gain)[..., 0, :]).to(draw.dtype)
+        wide = wide - (seen[..., None, :] @ self.gain)[..., 0, :]
+        if self.law.exact:
+            wide = wide - ((wide @ self.law.operator.mT)[..., None, :] @ self.gain)[..., 0, :]
+        return wide.to(draw.dtype)

@@ -221,3 +221,36 @@ def test_values_that_would_mix_samples_are_refused() -> None:
         LinearConstraint(torch.ones(1, 6), torch.ones(1), shape=(2, 2))
     with pytest.raises(InputError, match=r"states of shape \[2, 3\]"):
         LinearConstraint(torch.ones(1, 6), torch.ones(1), shape=(2, 3)).project(torch.zeros(4, 6))
+
+
+def test_nearly_dependent_rows_are_met_to_round_off() -> None:
+    rows = law().operator
+    close = torch.cat([rows, rows[:1] + 1e-4 * torch.randn(1, N, dtype=torch.float64, generator=draw(11))])
+    constraint = LinearConstraint(close, torch.tensor([0.3, -0.2, 0.5, 0.3], dtype=torch.float64))
+    mean, covariance = torch.randn(N, dtype=torch.float64, generator=draw(7)), kinds()["dense"][0]
+    after, posterior = constraint.condition(mean, covariance)
+    size = float(after.abs().max())
+    assert float(constraint.residual(after).abs().max()) < 1e-14 * max(1.0, size)
+    assert float(constraint.residual(constraint.project(mean)).abs().max()) < 1e-14 * max(1.0, size)
+    draws = posterior.sample((50,), draw(1))
+    assert float(constraint.residual(after + draws).abs().max()) < 1e-13 * max(1.0, size)
+
+
+def test_a_law_moves_between_devices() -> None:
+    elsewhere = law().to("cpu")
+    assert torch.equal(elsewhere.operator, law().operator)
+    with pytest.raises(InputError, match="the law is on cpu, the state on meta"):
+        law().project(torch.zeros(2, N, device="meta"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cuda_agrees_with_the_cpu(dtype: torch.dtype) -> None:
+    mean = torch.randn(4, N, dtype=dtype, generator=draw(7))
+    variance = torch.rand(4, N, dtype=dtype, generator=draw(2)) + 0.1
+    here, posterior = law().condition(mean, variance)
+    there, other = law().to("cuda").condition(mean.cuda(), variance.cuda())
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=tolerance)
+    torch.testing.assert_close(other.diagonal().cpu(), posterior.diagonal(), rtol=0, atol=tolerance)

@@ -203,20 +203,21 @@ class Inverse:
         self.kept = values > _DEPENDENT
         self.full = bool(self.kept.all())
         if self.full:
-            self.inverse = torch.linalg.inv(normal)
+            inverse = torch.linalg.inv(normal)
         else:
             # Along independent combinations only; a projector keeps the rest out, of the gradient too.
             part = (self.vectors * self.kept[..., None, :]) @ self.vectors.mT
             rest = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device) - part
-            self.inverse = part @ torch.linalg.inv(part @ normal @ part + rest) @ part
+            inverse = part @ torch.linalg.inv(part @ normal @ part + rest) @ part
+        self.whole = self.scale[..., :, None] * inverse * self.scale[..., None, :]
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return the inverse times vectors ``"... m"``."""
-        return ((rows * self.scale)[..., None, :] @ self.inverse)[..., 0, :] * self.scale
+        return (rows[..., None, :] @ self.whole)[..., 0, :]
 
     def of(self, rows: Tensor) -> Tensor:
         """Return the inverse times a matrix ``"... m n"``."""
-        return self.scale[..., :, None] * (self.inverse @ (self.scale[..., :, None] * rows))
+        return self.whole @ rows
 
     def check(self, wrong: Tensor, value: Tensor) -> None:
         """Raise where a combination of rows that no unknown can move is not met.

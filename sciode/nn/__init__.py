@@ -3,6 +3,7 @@
 Nothing here knows about data or physical units; :mod:`sciode.surrogate` puts those around.
 """
 
+from sciode.nn.batched import BatchedMLP
 from sciode.nn.blocks import Downsample, ResidualBlock, SelfAttention, Upsample, convolution, group_norm
 from sciode.nn.conditioning import FiLM, TimeFeatures
 from sciode.nn.dilated import DilatedBlock
@@ -14,6 +15,7 @@ from sciode.nn.tensors import load_tensors, module_tensors
 from sciode.nn.unet import UNetBody
 
 __all__ = [
+    "BatchedMLP",
     "ConvNeXtBlock",
     "DilatedBlock",
     "Downsample",

@@ -48,7 +48,7 @@ class BatchedMLP(nn.Module):
         self.biases = nn.ParameterList(torch.stack(part) for part in zip(*(b for _, b in drawn), strict=True))
 
     def draw(self, member: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Return weights ``"i o"`` and biases ``"1 o"`` of the layers of one member, drawn as torch draws Linear."""
+        """Return weights ``"i o"`` and biases ``"1 o"`` of the layers of one member, as torch draws Linear."""
         random = generator(seed, "member", member)
         weights, biases = [], []
         for before, after in zip(self.sizes[:-1], self.sizes[1:], strict=True):

@@ -20,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data", help="Make, look at, check and convert files of trajectories.")
-app.add_typer(log.app, name="log", help="Look at, check and generate sensor logs.")
+app.add_typer(log.app, name="log", help="Look at, check, convert and generate sensor logs.")
 app.add_typer(bench.app, name="bench", help="Run a suite of data sets and models, and compare runs.")
 app.command()(doctor)
 app.command()(train)

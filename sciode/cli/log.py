@@ -1,4 +1,4 @@
-"""``sciode log``: look at, check and generate sensor logs."""
+"""``sciode log``: look at, check, convert and generate sensor logs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +60,22 @@ def demo(
 
     settings = EngineLog(runs=runs, duration=duration, seed=seed, faults=faults)
     typer.echo(engine_log(file, settings, quiet=quiet))
+
+
+@app.command("convert")
+def convert(
+    source: Annotated[Path, typer.Argument(help="HDF5 file of another layout.")],
+    spec: Annotated[Path, typer.Argument(help="TOML file that says where its runs, times and channels are.")],
+    target: Annotated[Path, typer.Argument(help="File to write.")],
+    repair: Annotated[
+        bool, typer.Option(help="Sort times that do not rise, drop what was stamped twice.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Write a file of another layout as sciode-log."""
+    from sciode.data.logs import LogSpec, convert_log
+
+    typer.echo(convert_log(source, LogSpec.read(spec), target, repair=repair, quiet=quiet))
 
 
 @app.command("validate")

@@ -3,7 +3,9 @@
 from sciode.data.logs.align import Aligned, align, align_run, ticks
 from sciode.data.logs.channel import BITS, Channel, Clock, conversion
 from sciode.data.logs.check import check_split, validate_log
+from sciode.data.logs.convert import convert_log
 from sciode.data.logs.read import Condition, LogRun, Samples, SensorLog, Signal
+from sciode.data.logs.spec import ClockSpec, LogSpec, RateSpec
 from sciode.data.logs.write import LogWriter, RateWriter, RunWriter
 
 __all__ = [
@@ -11,9 +13,12 @@ __all__ = [
     "Aligned",
     "Channel",
     "Clock",
+    "ClockSpec",
     "Condition",
     "LogRun",
+    "LogSpec",
     "LogWriter",
+    "RateSpec",
     "RateWriter",
     "RunWriter",
     "Samples",
@@ -23,6 +28,7 @@ __all__ = [
     "align_run",
     "check_split",
     "conversion",
+    "convert_log",
     "ticks",
     "validate_log",
 ]

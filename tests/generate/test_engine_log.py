@@ -11,7 +11,7 @@ from sciode.core.errors import InputError
 from sciode.data.logs import SensorLog, validate_log
 from sciode.generate.engine_log import EngineLog, _lag, engine_log
 
-SMALL = EngineLog(runs=3, duration=0.6, rate=5000.0)
+SMALL = EngineLog(runs=3, duration=0.5, rate=5000.0)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_seed_repeats_and_another_differs(file: Path, tmp_path: Path) -> None:
     same = SensorLog(engine_log(tmp_path / "b.h5", SMALL, quiet=True))
-    other = SensorLog(engine_log(tmp_path / "c.h5", EngineLog(3, 0.6, 5000.0, seed=1), quiet=True))
+    other = SensorLog(engine_log(tmp_path / "c.h5", EngineLog(2, 0.5, 5000.0, seed=1), quiet=True))
     for name in ("p_dyn", "oh", "p_c", "mixture_ratio", "t_inj"):
         want = SensorLog(file)["run-001"][name].read().values
         np.testing.assert_array_equal(same["run-001"][name].read().values, want)
@@ -32,17 +32,17 @@ def test_sensors_have_their_rates_units_and_roles(file: Path) -> None:
     run = SensorLog(file)["run-000"]
     told = {name: (signal.channel.units, signal.channel.role, len(signal)) for name, signal in run.signals.items()}
     assert told == {
-        "p_dyn": ("bar", "target", 3000),
-        "oh": ("volt", "past_covariate", 3000),
-        "p_c": ("bar", "past_covariate", 60),
-        "mixture_ratio": ("", "known_future", 60),
-        "flow": ("kg/s", "known_future", 60),
-        "t_inj": ("kelvin", "past_covariate", 6),
+        "p_dyn": ("bar", "target", 2500),
+        "oh": ("volt", "past_covariate", 2500),
+        "p_c": ("bar", "past_covariate", 50),
+        "mixture_ratio": ("", "known_future", 50),
+        "flow": ("kg/s", "known_future", 50),
+        "t_inj": ("kelvin", "past_covariate", 5),
     }
 
 
 def test_without_faults_there_is_nothing_to_find(tmp_path: Path) -> None:
-    settings = EngineLog(runs=2, duration=0.6, rate=5000.0, faults=False)
+    settings = EngineLog(runs=2, duration=0.5, rate=5000.0, faults=False)
     assert validate_log(engine_log(tmp_path / "a.h5", settings, quiet=True)) == []
 
 

@@ -36,7 +36,7 @@ def test_closed_forms_solve_their_equation(
     rate, slope = (torch.autograd.grad(u.sum(), at, create_graph=True)[0].flatten() for at in (t, x))
     bend = torch.autograd.grad(slope.sum(), x, create_graph=True)[0] if slope.requires_grad else 0 * x
     left = RESIDUALS[name](u, rate, slope, bend, v)
-    assert float(left.abs().max()) < 1e-9 * (1 + float(rate.abs().max()))
+    assert left.abs().max().item() < 1e-9 * (1 + rate.abs().max().item())
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -100,9 +100,9 @@ def error(exponent: float, points: int) -> tuple[float, Tensor]:
 
 @pytest.mark.parametrize(("exponent", "order"), [(1.0, 1.0), (3.0, 0.8)])
 def test_finite_volumes_converge_to_the_closed_form(exponent: float, order: float) -> None:
-    errors = [error(exponent, n)[0] for n in (16, 32, 64)]
+    errors = [error(exponent, n)[0] for n in (12, 24, 48)]
     assert math.log2(errors[0] / errors[2]) / 2 > order
-    assert errors[2] < 2e-3
+    assert errors[2] < 3e-3
 
 
 def test_finite_volumes_follow_a_melting_front() -> None:

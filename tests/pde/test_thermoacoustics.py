@@ -41,7 +41,7 @@ def test_the_limit_cycle_is_the_describing_functions() -> None:
     gain = 2.0 * QUIET.critical_gain()
     y = QUIET.at_rest(1)
     y[0, 0] = 0.1
-    path = run(QUIET, gain, y, torch.linspace(0.0, 0.6, 3001).tolist())
+    path = run(QUIET, gain, y, torch.linspace(0.0, 0.4, 2001).tolist())
     reached = float(path[0, -500:, 1].abs().max())
     # The flame's gain at amplitude q of its input, over that at zero: (2 / pi q) int tanh(q sin) sin.
     phase = np.linspace(0, math.pi, 2001)
@@ -81,7 +81,8 @@ def test_every_sample_has_its_own_gain_and_the_seed_repeats() -> None:
     path = run(mode, gain, mode.at_rest(2), torch.linspace(0.0, 0.3, 301).tolist(), seed=1)
     calm, loud = path[:, -60:, 0].abs().amax(1)
     assert loud > 3 * calm
-    assert torch.equal(path, run(mode, gain, mode.at_rest(2), torch.linspace(0.0, 0.3, 301).tolist(), seed=1))
+    short = [run(mode, gain, mode.at_rest(2), [0.0, 0.01], seed=seed) for seed in (1, 1, 2)]
+    assert torch.equal(short[0], short[1]) and not torch.equal(short[0], short[2])
 
 
 def test_gradients_agree_with_differences() -> None:

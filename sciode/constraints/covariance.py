@@ -199,7 +199,7 @@ class Product(Covariance):
 
     def apply(self, rows: Float[Tensor, "... m n"]) -> Float[Tensor, "... m n"]:
         """Return S g of every row g."""
-        return self.times(rows)
+        return self.times(rows.to(self.variance.dtype)).to(rows.dtype)
 
     def diagonal(self) -> Float[Tensor, "... n"]:
         """Return the variances."""

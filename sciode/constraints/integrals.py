@@ -5,6 +5,7 @@ solution holds for its values at nodes only up to the error of the rule, of the 
 cell averages it holds exactly.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -64,25 +65,44 @@ def quadrature(
     if bool((nodes.diff() <= 0).any()):
         at = int((nodes.diff() <= 0).nonzero()[0])
         raise InputError(f"nodes must rise: {nodes[at + 1].item():g} follows {nodes[at].item():g} at {at}")
-    return make(nodes, bounds)
+    # Nodes of a coarser dtype are equally spaced to its round-off, and no better.
+    return make(nodes, bounds, 1e-6 + 16.0 * torch.finfo(_real(x)).eps * _ratio(nodes))
 
 
-def _trapezoid(x: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+def _real(x: Tensor) -> torch.dtype:
+    return x.dtype if x.is_floating_point() else torch.float64
+
+
+def _ratio(x: Tensor) -> float:
+    """Return the largest node over the mean step."""
+    return float(x.abs().max() / x.diff().mean())
+
+
+def _trapezoid(x: Tensor, bounds: tuple[float, float] | None, room: float) -> Tensor:
     step = x.diff()
     zero = step.new_zeros(1)
     return (torch.cat([step, zero]) + torch.cat([zero, step])) / 2
 
 
-def _cells(x: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+def _cells(x: Tensor, bounds: tuple[float, float] | None, room: float) -> Tensor:
     """Return the widths of cells whose middles are the nodes."""
+    step = x.diff()
+    if float((step - step.mean()).abs().max()) <= room * float(step.mean()):
+        width = float(step.mean())
+        if bounds is None or max(
+            abs(bounds[0] - float(x[0]) + width / 2), abs(bounds[1] - float(x[-1]) - width / 2)
+        ) <= (room * width * len(x)):
+            whole = width * len(x) if bounds is None else bounds[1] - bounds[0]
+            return torch.full_like(x, whole / len(x))
     low = bounds[0] if bounds else 1.5 * x[0] - 0.5 * x[1]
     # From the left end on, an edge lies as far behind its node as the edge before lies ahead of it.
     signs = torch.ones_like(x)
     signs[1::2] = -1.0
     edges = signs * (2.0 * (signs * x).cumsum(0) - low)
     widths = torch.diff(edges, prepend=edges.new_tensor([float(low)]))
-    room = 1e-6 * (x[-1] - x[0])
-    if bool((widths <= 0).any()) or (bounds is not None and abs(float(edges[-1]) - bounds[1]) > float(room)):
+    if bool((widths <= 0).any()) or (
+        bounds is not None and abs(float(edges[-1]) - bounds[1]) > room * float(x[-1] - x[0])
+    ):
         raise InputError(
             f"the nodes are not the middles of cells from {float(low):g} to "
             f"{bounds[1] if bounds else float(edges[-1]):g}: give their bounds, or take trapezoid"
@@ -90,19 +110,19 @@ def _cells(x: Tensor, bounds: tuple[float, float] | None) -> Tensor:
     return widths
 
 
-def _periodic(x: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+def _periodic(x: Tensor, bounds: tuple[float, float] | None, room: float) -> Tensor:
     step = x.diff()
-    if float((step - step[0]).abs().max()) > 1e-6 * float(step[0]):
+    if float((step - step.mean()).abs().max()) > room * float(step.mean()):
         raise InputError(
             f"periodic takes equal steps, found {step.min().item():g} to {step.max().item():g}: take trapezoid"
         )
     period = float(step.mean()) * len(x)
-    if bounds is not None and abs(bounds[1] - bounds[0] - period) > 1e-6 * period:
+    if bounds is not None and abs(bounds[1] - bounds[0] - period) > room * period:
         raise InputError(f"{len(x)} equal steps make a period of {period:g}, bounds are {bounds}")
     return torch.full_like(x, period / len(x))
 
 
-def _gauss(x: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+def _gauss(x: Tensor, bounds: tuple[float, float] | None, room: float) -> Tensor:
     if bounds is None:
         raise InputError("gauss needs bounds: its nodes do not tell them")
     low, high = bounds
@@ -207,7 +227,7 @@ def conserving(operator: Float[Tensor, "m n"], state: Tensor, slack: float = 0.0
     >>> law.project(torch.zeros(1, 4)).tolist()
     [[1.5, 1.5, 1.5, 1.5]]
     """
-    n = operator.shape[-1]
-    shape = tuple(state.shape[1:]) if state.dim() > 1 and state[0].numel() == n else (n,)
+    n, operator = operator.shape[-1], operator.to(state.device)
+    shape = tuple(state.shape[1:]) if state.dim() > 1 and math.prod(state.shape[1:]) == n else (n,)
     zero = LinearConstraint(operator, operator.new_zeros(len(operator)), shape=shape)
-    return LinearConstraint(operator, zero.residual(state.detach()), slack, shape)
+    return LinearConstraint(operator, zero.residual(state), slack, shape)

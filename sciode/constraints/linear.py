@@ -21,9 +21,8 @@ from sciode.core.errors import InputError
 
 # A row whose remainder, after the rows before it, is smaller than this part of it depends on them.
 _DEPENDENT = 1e-10
-# What dependent rows may disagree by, as part of the largest residual, and what counts as none.
+# What dependent rows may disagree by, as part of what their residuals are differences of.
 _AGREE = 1e-6
-_NOTHING = 1e-9
 
 
 class LinearConstraint:
@@ -80,7 +79,7 @@ class LinearConstraint:
         self.exact = not bool((self.slack > 0).any())
         self._nearest = Inverse(self.operator @ self.operator.mT)
         if self.exact:
-            self._nearest.check(-self.value, self.value)
+            self._nearest.check(-self.value, self.value.abs())
 
     def to(self, device: torch.device | str) -> "LinearConstraint":
         """Return the same law on another device."""
@@ -100,6 +99,7 @@ class LinearConstraint:
 
     def project(self, u: Tensor) -> Tensor:
         """Return the nearest state that satisfies the law, whatever the slack, in the dtype and shape of ``u``."""
+        self._nearest.check(-self.value, self.value.abs())
         flat = self._flat(u)
         return self._settled(flat, lambda wrong: self._nearest(wrong) @ self.operator, u)
 
@@ -128,8 +128,10 @@ class LinearConstraint:
                 f"a covariance of {prior.diagonal().shape[-1]} unknowns does not fit a mean of {flat.shape[-1]}"
             )
         spread = prior.apply(self.operator)  # S G^T, as rows "... m n"
-        inverse = Inverse(spread @ self.operator.mT + self.slack.square().diag())
-        inverse.check(self._missed(flat), self.value)
+        reach = self.operator.abs()
+        bound = (_innermost(prior).diagonal().detach().to(reach).sqrt() @ reach.mT).square()
+        inverse = Inverse(spread @ self.operator.mT + self.slack.square().diag(), bound)
+        inverse.check(self._missed(flat), flat.detach().abs() @ reach.mT + self.value.abs())
         gain = inverse.of(spread)
         moved = self._settled(flat, lambda wrong: (wrong[..., None, :] @ gain)[..., 0, :], mean)
         return moved, Conditioned(self, prior, spread, gain)
@@ -172,10 +174,16 @@ class LinearConstraint:
         n, axes = self.operator.shape[1], len(self.shape)
         if u.shape[-axes:] == self.shape:
             return u.flatten(-axes)
-        if axes == 1 and u.dim() > 1 and u[0].numel() == n:
+        if axes == 1 and u.dim() > 1 and math.prod(u.shape[1:]) == n:
             return u.flatten(1)
         what = f"{n} unknowns" if axes == 1 else f"states of shape {list(self.shape)}"
         raise InputError(f"the constraint is on {what}, found a state of shape {list(u.shape)}")
+
+
+def _innermost(covariance: Covariance) -> Covariance:
+    while isinstance(covariance, Conditioned):
+        covariance = covariance.prior
+    return covariance
 
 
 def _check(rows: Tensor, value: Tensor) -> None:
@@ -194,10 +202,12 @@ def _check(rows: Tensor, value: Tensor) -> None:
 class Inverse:
     """The inverse of G S G^T + sigma^2 on the rows that are independent, and a look at those that are not."""
 
-    def __init__(self, matrix: Float[Tensor, "... m m"]) -> None:
-        size = matrix.diagonal(dim1=-2, dim2=-1).clamp_min(0.0).sqrt()
-        self.moves = size > 0
-        self.scale = torch.where(self.moves, 1.0 / torch.where(self.moves, size, 1.0), 0.0)
+    def __init__(self, matrix: Float[Tensor, "... m m"], bound: Float[Tensor, "... m"] | None = None) -> None:
+        size = matrix.diagonal(dim1=-2, dim2=-1)
+        # A row that the prediction already satisfies has round-off for a variance: none, beside what it could
+        # have.
+        self.moves = size > (0.0 if bound is None else 1e-12 * bound)
+        self.scale = torch.where(self.moves, 1.0 / torch.where(self.moves, size, 1.0).sqrt(), 0.0)
         normal = self.scale[..., :, None] * matrix * self.scale[..., None, :]
         values, self.vectors = torch.linalg.eigh(0.5 * (normal + normal.mT).detach())
         self.kept = values > _DEPENDENT
@@ -219,24 +229,26 @@ class Inverse:
         """Return the inverse times a matrix ``"... m n"``."""
         return self.whole @ rows
 
-    def check(self, wrong: Tensor, value: Tensor) -> None:
+    def check(self, wrong: Tensor, size: Tensor) -> None:
         """Raise where a combination of rows that no unknown can move is not met.
 
-        ``wrong`` is G u - b, ``"... m"``, and ``value`` is b, whose size says what is round-off.
+        ``wrong`` is G u - b, ``"... m"``, and ``size`` what it is a difference of: it says what is round-off.
         """
         if self.full:
             return
         wrong = wrong.detach()
-        room = _AGREE * (wrong.abs() + value.abs())
-        fixed = ~self.moves & (wrong.abs() > room.amax(-1, keepdim=True) + _NOTHING)
+        room = _AGREE * size.detach().expand_as(wrong)
+        fixed = ~self.moves & (wrong.abs() > room)
         if bool(fixed.any()):
             row = int(fixed.nonzero()[0, -1])
             raise InputError(
-                f"row {row} is missed by {wrong[..., row].abs().amax().item():.3g}, but the prediction has no "
+                f"row {row} is missed by {wrong[tuple(fixed.nonzero()[0])].abs().item():.3g}, but the "
+                f"prediction has no "
                 "variance where it could move: give those unknowns variance, or the row slack"
             )
         along = (self.vectors.mT @ (wrong * self.scale)[..., None])[..., 0]
-        bad = ~self.kept & (along.abs() > (room * self.scale).amax(-1, keepdim=True) + _NOTHING)
+        reach = (self.vectors.mT.abs() @ (room * self.scale)[..., None])[..., 0]
+        bad = ~self.kept & (along.abs() > reach)
         if bool(bad.any()):
             *sample, column = bad.nonzero()[0].tolist()
             vectors = self.vectors.expand(*bad.shape[:-1], *self.vectors.shape[-2:])[tuple(sample)]

@@ -137,8 +137,10 @@ class Closed:
         return self._at(self.mass, edges, times, values).diff(dim=-1) / edges.double().diff()
 
     def total(self, times: Tensor, values: Tensor) -> Tensor:
-        """Return the mass on the whole line, ``"b t"``."""
-        return self._at(self.mass, torch.tensor([self.length], dtype=torch.float64), times, values)[..., 0]
+        """Return the mass from 0 to ``length``, ``"b t"``."""
+        return self._at(
+            self.mass, torch.tensor([self.length], dtype=torch.float64, device=times.device), times, values
+        )[..., 0]
 
     def _at(
         self, function: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, times: Tensor, values: Tensor

@@ -100,3 +100,17 @@ def test_grids_that_do_not_fit_are_refused(call: object, match: str) -> None:
 def test_an_unknown_rule_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="trapezoid"):
         quadrature(MIDDLES, "trapezoidal")
+
+
+@pytest.mark.parametrize("n", [20, 50, 100, 101, 300, 1000])
+def test_grids_of_float32_are_grids(n: int) -> None:
+    x = torch.arange(n) / n
+    assert quadrature(x, "periodic").sum().item() == pytest.approx(1.0, rel=1e-5)
+    assert quadrature(x + 0.5 / n, "cells", (0.0, 1.0)).tolist() == pytest.approx(n * [1 / n], rel=1e-6)
+
+
+def test_what_is_kept_has_its_gradient() -> None:
+    u0 = torch.rand(2, 1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    rows = integral([torch.arange(8) / 8], "periodic")
+    assert torch.autograd.gradcheck(lambda u: conserving(rows, u).project(torch.zeros_like(u)), (u0,))
+    assert conserving(rows, torch.zeros(0, 1, 8)).project(torch.zeros(0, 1, 8)).shape == (0, 1, 8)

@@ -254,3 +254,42 @@ def test_cuda_agrees_with_the_cpu(dtype: torch.dtype) -> None:
     tolerance = 1e-6 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=tolerance)
     torch.testing.assert_close(other.diagonal().cpu(), posterior.diagonal(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "variance"),
+    [
+        ([[1.0, 1, 0, 0], [0, 0, 1, 1]], [1e6, 1.0], [1.0, 1, 0, 0]),
+        ([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], [1e6, 0.0, 0.9], [1.0, 1, 1, 1]),
+        ([[1.0, 1, 1, 1], [1, 1, 1, 1]], [1e-10, 9e-10], [1.0, 1, 1, 1]),
+    ],
+)
+def test_conflicts_do_not_hide_behind_other_rows(rows: list, value: list, variance: list) -> None:
+    with pytest.raises(InputError, match=r"is missed by|values disagree"):
+        LinearConstraint(torch.tensor(rows).double(), torch.tensor(value).double()).condition(
+            torch.zeros(4, dtype=torch.float64), torch.tensor(variance).double()
+        )
+
+
+def test_another_value_of_a_law_already_met_is_refused() -> None:
+    for seed in range(20):
+        rows = torch.rand(1, 201, dtype=torch.float64, generator=draw(seed))
+        mean, variance = torch.rand(2, 201, dtype=torch.float64, generator=draw(100 + seed))
+        after, posterior = LinearConstraint(rows, torch.ones(1).double()).condition(mean, variance)
+        same, _ = LinearConstraint(rows, torch.ones(1).double()).condition(after, posterior)
+        torch.testing.assert_close(same, after, rtol=0, atol=1e-12)
+        with pytest.raises(InputError, match="row 0 is missed by 1"):
+            LinearConstraint(rows, 2 * torch.ones(1).double()).condition(after, posterior)
+
+
+def test_a_projection_is_no_least_squares_whatever_the_slack() -> None:
+    with pytest.raises(InputError, match="values disagree"):
+        LinearConstraint(torch.ones(2, 3), torch.tensor([1.0, 2.0]), 0.1).project(torch.zeros(3))
+
+
+def test_a_row_that_cannot_move_has_a_gradient() -> None:
+    rows = torch.eye(3, dtype=torch.float64)[:2]
+    variance = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    mean, _ = LinearConstraint(rows, torch.tensor([0.0, 1.0]).double()).condition(torch.ones(3).double(), variance)
+    mean.sum().backward()
+    assert variance.grad is not None and bool(variance.grad.isfinite().all())

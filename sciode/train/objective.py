@@ -134,7 +134,7 @@ class Objective(nn.Module):
 
     def errors(self, batches: Iterable[Batch]) -> Tensor:
         """Return the sum of relative errors of one step and how many there are, see :func:`one_step_errors`."""
-        return one_step_errors(self.model, batches, self.context)
+        return one_step_errors(self.model, batches, self.context, self.constraint)
 
     def forward(self, u: Float[Tensor, "b t c *n"], dt: Float[Tensor, " b"]) -> Float[Tensor, ""]:
         """Return the loss of predicting ``u[:, 1:]`` from ``u[:, 0]``, step by step, or the model's own.

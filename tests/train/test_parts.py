@@ -273,3 +273,12 @@ def test_predictions_are_projected_before_the_loss(pushforward: bool) -> None:
     # projected once before, so that pushforward's gradient is 3 alone
     assert loss.item() == pytest.approx(11.0 if pushforward else (5.0 + 11.0) / 2, rel=1e-6)
     assert model.w.grad.item() == pytest.approx(3.0 if pushforward else (1 + 2 * 3.0) / 2, rel=1e-6)
+
+
+def test_validation_sees_the_constraint_too() -> None:
+    """Twice the state, shifted back to its mean: of (3, 1) that is (4, 0), the target."""
+    rows, u = torch.full((1, 2), 0.5), torch.zeros(1, 2, 1, 2)
+    u[0, 0, 0], u[0, 1, 0] = torch.tensor([3.0, 1.0]), torch.tensor([4.0, 0.0])
+    batches = [Batch(u, torch.ones(1))]
+    assert float(one_step_errors(Scale(2.0), batches)[0]) > 0.1
+    assert float(one_step_errors(Scale(2.0), batches, keep=partial(conserving, rows))[0]) < 1e-6

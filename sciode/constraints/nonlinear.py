@@ -193,7 +193,8 @@ class Bounded:
         worst = (wrong.abs() / size).amax(1)
         sample = int(worst.argmax())
         raise InputError(
-            f"no state of sample {sample} lies between {self.low:g} and {self.high:g} and satisfies the law: "
+            f"found no state of sample {sample} that lies between {self.low:g} and {self.high:g} and satisfies "
+            f"the law: "
             f"it is missed by {wrong[sample].abs().amax().item():.3g}"
         )
 

@@ -158,12 +158,15 @@ class AttentiveProcess(nn.Module):
         Raises :class:`InputError` for shapes that do not fit and values that are not finite.
         """
         _check_points(at, y, to, self.config["coordinates"])
+        training = self.training
+        self.eval()  # no dropout in a prediction
         scale, shift = self.units()
         seen = (y - shift) / scale
         z = self.latent(at, seen)
         noise = torch.randn(samples, 1, z.mean.shape[-1], generator=generator(seed, "latent"))
         draws = z.mean + z.stddev * noise.to(z.mean)
         mean, std = self.decode(self.attended(at, seen, to)[None], draws, to)
+        self.train(training)
         return Mixture(mean * scale + shift, (std * scale).square())
 
 

@@ -89,7 +89,10 @@ def test_a_law_out_of_reach_is_named() -> None:
         (lambda: NonlinearConstraint(enstrophy, torch.ones(1), tolerance=0.0), "tolerance is above zero"),
         (lambda: NonlinearConstraint(enstrophy, torch.ones(2)).project(state(1, 1, 4)), "m = 2, found"),
         (lambda: Bounded(mass(4), low=1.0, high=1.0), "low < high"),
-        (lambda: Bounded(mass(4), low=1.0).project(state(2, 4)), r"no state of sample \d lies between 1 and inf"),
+        (
+            lambda: Bounded(mass(4), low=1.0).project(state(2, 4)),
+            r"no state of sample \d that lies between 1 and inf",
+        ),
     ],
 )
 def test_bad_input_is_named(call: object, match: str) -> None:

@@ -212,3 +212,9 @@ def test_bad_input_is_named(call: object, match: str) -> None:
 def test_an_unknown_equation_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="heat"):
         FieldPoints(states=11, equation="heet")
+
+
+def test_a_prediction_has_no_dropout() -> None:
+    model = small(dropout=0.5).train()
+    one, other = (model.predict(*points(), samples=2).mean for _ in range(2))
+    assert torch.equal(one, other) and model.training

@@ -1,5 +1,6 @@
 """Channels of different rates on one clock. The default looks back only: what a forecaster could have known."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,10 @@ from sciode.core.names import lookup
 from sciode.data.logs.read import LogRun, Signal
 
 Floats = NDArray[np.float64]
+
+WAYS = ("asof", "mean", "rms", "std", "linear")
+"""How samples of another clock become one value a tick."""
+_AT_ONCE = 2**20
 
 
 class Aligned(NamedTuple):
@@ -45,11 +50,11 @@ def align(signal: Signal, times: Floats, how: str = "asof", *, max_age: float = 
         A channel of a run.
     times : array
         Rising, seconds of the run.
-    how : {"asof", "mean", "linear"}
-        "asof": the newest good sample that was known at the time, latency included. "mean": the average of "
-        "the good
-        samples known since the last tick, the newest where there is none: no aliasing of fast channels. "linear":
-        between the samples on both sides, for signals that are known in advance; it looks ahead.
+    how : {"asof", "mean", "rms", "std", "linear"}
+        "asof": the newest good sample that was known at the time, latency included. "mean": the average of the
+        good samples known since the last tick, the newest where there is none: no aliasing of fast channels.
+        "rms": the root of their mean square. "std": their standard deviation, an amplitude without the steady
+        part. "linear": between the samples on both sides, for signals that are known in advance; it looks ahead.
     max_age : float
         A sample older than this counts as none, seconds.
 
@@ -64,7 +69,7 @@ def align(signal: Signal, times: Floats, how: str = "asof", *, max_age: float = 
     >>> newest(np.array([0.0, 1.0]), np.array([5.0, 6.0]), np.array([0.5, 1.0, 3.0]), 1.0).values
     array([ 5.,  6., nan])
     """
-    lookup(how, {"asof": 0, "mean": 0, "linear": 0}, "way to align")
+    lookup(how, dict.fromkeys(WAYS), "way to align")
     if times.ndim != 1 or (np.diff(times) <= 0).any() or not np.isfinite(times).all():
         raise InputError("ticks are finite and rise")
     if how == "linear" and signal.channel.role == "past_covariate":
@@ -73,18 +78,39 @@ def align(signal: Signal, times: Floats, how: str = "asof", *, max_age: float = 
         )
     if len(times) == 0 or len(signal) == 0:
         return _nothing(len(times))
-    stamp, values = _good_samples(signal, times, ahead=how == "linear")
+    parts = [
+        _align(signal, times[block], how, max_age, times[block.start - 1] if block.start else None)
+        for block in _blocks(signal, times)
+    ]
+    return Aligned(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _blocks(signal: Signal, times: Floats) -> Iterator[slice]:
+    """Cut the ticks such that no part needs more than a million samples, however long the stretch."""
+    step = signal.clock.step
+    samples = (times[-1] - times[0]) / step if step > 0 else len(signal)
+    size = max(int(len(times) * min(_AT_ONCE / max(samples, 1.0), 1.0)), 1)
+    for first in range(0, len(times), size):
+        yield slice(first, min(first + size, len(times)))
+
+
+def _align(signal: Signal, times: Floats, how: str, max_age: float, before: float | None) -> Aligned:
+    stamp, values = _good_samples(signal, times, ahead=how == "linear", before=before)
     if how == "linear":
         return _between(stamp, values, times, max_age)
     known = stamp + signal.channel.latency
     if how == "asof":
         return newest(known, values, times, max_age, stamp)
-    return _mean(known, values, times, max_age, stamp)
+    return _gathered(known, values, times, max_age, stamp, how, before)
 
 
-def _good_samples(signal: Signal, times: Floats, ahead: bool) -> tuple[Floats, Floats]:
+def _good_samples(
+    signal: Signal, times: Floats, ahead: bool, before: float | None = None
+) -> tuple[Floats, Floats]:
     """Return times and values of the good samples that the ticks can see: from one before the first tick on."""
-    first, last = signal.clock.before(np.array([times[0] - signal.channel.latency, times[-1]]))
+    if before is None:
+        before = times[0] if len(times) < 2 else 2 * times[0] - times[1]
+    first, last = signal.clock.before(np.array([before - signal.channel.latency, times[-1]]))
     begin, reach = max(int(first), 0), 64
     while True:  # back to the newest good sample before the first tick
         samples = signal.read(begin, int(last) + (2 if ahead else 1))
@@ -114,19 +140,34 @@ def newest(
     return Aligned(np.where(good, values[np.maximum(at, 0)], np.nan), good, age)
 
 
-def _mean(known: Floats, values: Floats, times: Floats, max_age: float, stamp: Floats) -> Aligned:
+def _gathered(
+    known: Floats, values: Floats, times: Floats, max_age: float, stamp: Floats, how: str, before: float | None
+) -> Aligned:
+    """Return mean, root mean square or standard deviation of what became known since the last tick."""
     last = newest(known, values, times, max_age, stamp)
-    if len(values) == 0 or len(times) < 2:
+    if len(values) == 0 or (len(times) < 2 and before is None):
         return last
-    edges = np.searchsorted(known, np.concatenate([[2 * times[0] - times[1]], times]) + 1e-12, side="right")
+    edge = 2 * times[0] - times[1] if before is None else before
+    edges = np.searchsorted(known, np.concatenate([[edge], times]) * (1 + 1e-15) + 1e-12, side="right")
     first, after = edges[:-1], edges[1:]
+    count = np.maximum(after - first, 1)
     # Sums from a shifted total, which a mean far from zero costs no digits; by the first value, which later ones
     # do not change.
     shift = values[0]
-    total = np.concatenate([[0.0], np.cumsum(values - shift)])
-    count = after - first
-    mean = (total[after] - total[first]) / np.maximum(count, 1) + shift
-    return Aligned(np.where((count > 0) & last.good, mean, last.values), last.good, last.age)
+    mean = _sums(values - shift, first, after) / count
+    fresh = after - first > (1 if how == "std" else 0)
+    if how == "mean":
+        return Aligned(np.where(fresh & last.good, mean + shift, last.values), last.good, last.age)
+    variance = np.maximum(_sums((values - shift) ** 2, first, after) / count - mean**2, 0.0)
+    found = np.sqrt(variance + (0.0 if how == "std" else (mean + shift) ** 2))
+    good = last.good & fresh  # one old sample says nothing of an amplitude
+    return Aligned(np.where(good, found, np.nan), good, last.age)
+
+
+def _sums(values: Floats, first: NDArray[np.int64], after: NDArray[np.int64]) -> Floats:
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    out: Floats = total[after] - total[first]
+    return out
 
 
 def _between(stamp: Floats, values: Floats, times: Floats, max_age: float) -> Aligned:

@@ -155,8 +155,10 @@ class LogRun:
             return np.nan, np.nan
         return max(first for first, _ in spans), min(last for _, last in spans)
 
-    def segments(self, channels: list[str] | None = None, max_gap: float = MAX_GAP) -> list[tuple[float, float]]:
-        """Return the intervals in which none of the channels has a gap.
+    def segments(
+        self, channels: list[str] | None = None, max_gap: float = MAX_GAP, least: float = 0.0
+    ) -> list[tuple[float, float]]:
+        """Return the intervals in which none of the channels has a gap, which is longer than ``least`` seconds.
 
         Those that the file holds are taken as they are, as far as the channels go.
         """
@@ -167,7 +169,7 @@ class LogRun:
         intervals = [(low, high)] if kept is None else [(float(a), float(b)) for a, b in kept[:]]
         intervals = [(max(a, low), min(b, high)) for a, b in intervals if a < high and b > low]
         for name in self.signals if channels is None else channels:
-            for gap in self[name].gaps(max_gap):
+            for gap in self[name].gaps(max(max_gap, least / self[name].clock.step)):
                 intervals = [part for whole in intervals for part in _without(whole, gap)]
         return intervals
 

@@ -97,8 +97,8 @@ def read_series(
     ...     channel = Channel("p", "bar", role="target")
     ...     run.rate("fast", [channel], sample_rate=1000.0).append({"p": np.arange(1000.0)})
     >>> found = read_series(SensorLog(file), SeriesSpec(rate=10.0))
-    >>> dict(found.sizes), found.p.attrs["units"]
-    ({'series': 1, 'time': 10}, 'bar')
+    >>> found.p.shape, found.p.attrs["units"]
+    ((1, 10), 'bar')
     """
     chosen = [log[name] for name in (log.runs if runs is None else runs)]
     pieces = [piece for run in chosen for piece in _pieces(run, spec, least)]

@@ -1,6 +1,7 @@
 """Many small networks as one: a matrix product for each layer serves all members of an ensemble."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -63,10 +64,27 @@ class BatchedMLP(nn.Module):
             raise InputError(
                 f"{self.members} members of {self.sizes[0]} inputs take 'b i' or 'm b i', found {list(x.shape)}"
             )
-        h = x if x.dim() == 3 else x.expand(self.members, -1, -1)
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = torch.baddbmm(bias, h, weight)
-            if index < last:
-                h = torch.relu(h)
-        return h
+        return layered(x, list(self.weights), list(self.biases))
+
+    def features(self, x: Float[Tensor, "*m b i"]) -> Float[Tensor, "m b w"]:
+        """Return what goes into the last layer."""
+        if len(self.sizes) < 3:
+            return x if x.dim() == 3 else x.expand(self.members, -1, -1)
+        return torch.relu(layered(x, list(self.weights)[:-1], list(self.biases)[:-1]))
+
+
+def layered(
+    x: Float[Tensor, "*m b i"], weights: Sequence[Float[Tensor, "m i o"]], biases: Sequence[Float[Tensor, "m 1 o"]]
+) -> Float[Tensor, "m b o"]:
+    """Run perceptrons of given weights: products, ReLU between them.
+
+    >>> layered(torch.ones(2, 3), [torch.ones(5, 3, 1)], [torch.zeros(5, 1, 1)]).shape
+    torch.Size([5, 2, 1])
+    """
+    h = x if x.dim() == 3 else x.expand(len(weights[0]), -1, -1)
+    last = len(weights) - 1
+    for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        h = torch.baddbmm(bias, h, weight)
+        if index < last:
+            h = torch.relu(h)
+    return h

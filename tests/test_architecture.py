@@ -74,7 +74,7 @@ def test_no_step_waits_for_the_device(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "homes"), [("h5py", {"data"}), ("xarray", {"data", "bench"}), ("typer", {"cli"})]
+    ("module", "homes"), [("h5py", {"data"}), ("xarray", {"data", "bench", "forecast"}), ("typer", {"cli"})]
 )
 def test_outer_libraries_stay_outside(module: str, homes: set[str]) -> None:
     for path in FILES:

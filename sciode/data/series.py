@@ -108,7 +108,9 @@ def read_series(
     names = {name for piece in pieces for name in piece.data_vars}
     lacking = {piece.attrs["run"]: sorted(names - set(piece.data_vars)) for piece in pieces}
     if any(lacking.values()):
-        raise InputError(f"runs have different channels; missing are {({k: v for k, v in lacking.items() if v})}")
+        raise InputError(
+            f"runs have different channels; missing are { ({k: v for k, v in lacking.items() if v}) }"
+        )
     return _stacked(pieces, spec.rate)
 
 

@@ -1,9 +1,22 @@
 """Probabilistic forecasts of sensor logs: fit on runs, predict with what is planned, know what is not known."""
 
 from sciode.forecast.anchored import AnchoredEnsemble
+from sciode.forecast.backtest import backtest
 from sciode.forecast.base import Forecaster
 from sciode.forecast.baselines import Persistence, Ridge, Seasonal
 from sciode.forecast.design import Design
+from sciode.forecast.judge import alarms, judge
 from sciode.forecast.learn import Training
 
-__all__ = ["AnchoredEnsemble", "Design", "Forecaster", "Persistence", "Ridge", "Seasonal", "Training"]
+__all__ = [
+    "AnchoredEnsemble",
+    "Design",
+    "Forecaster",
+    "Persistence",
+    "Ridge",
+    "Seasonal",
+    "Training",
+    "alarms",
+    "backtest",
+    "judge",
+]

@@ -7,6 +7,7 @@ import torch
 import xarray as xr
 
 from sciode.core.errors import InputError
+from sciode.core.names import lookup
 from sciode.forecast.design import Design, windows
 from sciode.forecast.frame import Channels, Frame, Scale, values
 from sciode.forecast.output import dataset
@@ -50,9 +51,8 @@ class Forecaster(ABC):
             and runs that are in both parts.
         """
         channels = Channels.of(series)
-        for name in self.design.log:
-            if name not in channels.names:
-                raise InputError(f"log = {name!r} is no channel; there are {', '.join(channels.names)}")
+        for name in (*self.design.log, *self.design.deaf):
+            lookup(name, dict.fromkeys(channels.names), "channel of the design")
         channels.check(series, channels.names)
         scales = {}
         for name in channels.names:
@@ -150,7 +150,7 @@ class Forecaster(ABC):
         return xr.concat([recent, later], dim="time", coords="minimal", compat="override", join="override")
 
     def _frame(self, series: xr.Dataset) -> Frame:
-        return Frame.of(series, self.channels_, self.scales_, torch.float32)
+        return Frame.of(series, self.channels_, self.scales_, torch.float32, self.design.deaf)
 
     def _fitted(self) -> None:
         if not hasattr(self, "step_"):

@@ -34,6 +34,8 @@ class Design:
         Tell the model which values are missing; without, a missing value is its mean and nothing says so.
     log : tuple of str
         Channels that are modelled in the logarithm, such as amplitudes.
+    deaf : tuple of str
+        Channels whose measurements are never looked at, as if their sensors were not there.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Design:
     plans: tuple[int, ...] = (0, 3, 10, 25)
     masks: bool = True
     log: tuple[str, ...] = ()
+    deaf: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.lags < 1 or not self.looks or not self.plans:
@@ -75,7 +78,11 @@ class Design:
         return found
 
     def known(
-        self, frame: Frame, series: Int[Tensor, " b"], origin: Int[Tensor, " b"], ahead: Int[Tensor, " b"],
+        self,
+        frame: Frame,
+        series: Int[Tensor, " b"],
+        origin: Int[Tensor, " b"],
+        ahead: Int[Tensor, " b"],
         heard: Float[Tensor, "b c"] | None = None,
     ) -> Float[Tensor, "b j"]:
         """Return the inputs that are not the target's: sensors at the origin, lead, plan.
@@ -101,7 +108,7 @@ class Design:
     ) -> tuple[Float[Tensor, "b l"], Float[Tensor, "b l"]]:
         """Return the target at tick - 1, ..., tick - L, and its mask."""
         back = tick[:, None] - 1 - torch.arange(self.lags, device=tick.device)
-        return frame.target[series[:, None], back], frame.target_good[series[:, None], back]
+        return frame.target[series[:, None], back], frame.target_heard[series[:, None], back]
 
     def joined(
         self, lags: Float[Tensor, "b l"], good: Float[Tensor, "b l"], rest: Float[Tensor, "b j"]

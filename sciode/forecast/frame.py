@@ -108,12 +108,13 @@ class Scale:
 class Frame:
     """Series as tensors on the model's scale, zero where not good.
 
-    ``target`` ``"s t"`` and its mask; ``past`` ``"s t c"``, mask and age (in units of a second, at most 1);
+    ``target`` ``"s t"``, its mask, and the mask of what a model may look at; ``past`` ``"s t c"``, mask and age (in units of a second, at most 1);
     ``known`` ``"s t u"`` and mask. Masks are 0 or 1, of the dtype of the values.
     """
 
     target: Float[Tensor, "s t"]
     target_good: Float[Tensor, "s t"]
+    target_heard: Float[Tensor, "s t"]
     past: Float[Tensor, "s t c"]
     past_good: Float[Tensor, "s t c"]
     past_age: Float[Tensor, "s t c"]
@@ -122,13 +123,19 @@ class Frame:
 
     @classmethod
     def of(
-        cls, series: xr.Dataset, channels: Channels, scales: Mapping[str, Scale], dtype: torch.dtype
+        cls,
+        series: xr.Dataset,
+        channels: Channels,
+        scales: Mapping[str, Scale],
+        dtype: torch.dtype,
+        deaf: tuple[str, ...] = (),
     ) -> "Frame":
-        """Put series on the scales."""
+        """Put series on the scales; the measurements of ``deaf`` channels count as missing."""
         target, good, _ = _column(series, channels.target, scales, dtype)
-        past = [_column(series, name, scales, dtype) for name in channels.past]
-        known = [_column(series, name, scales, dtype) for name in channels.known]
-        return cls(target, good, *_table(past, target), *_table(known, target)[:2])
+        past = [_column(series, name, scales, dtype, name in deaf) for name in channels.past]
+        known = [_column(series, name, scales, dtype, name in deaf) for name in channels.known]
+        heard = torch.zeros_like(good) if channels.target in deaf else good
+        return cls(target, good, heard, *_table(past, target), *_table(known, target)[:2])
 
     def to(self, device: torch.device) -> "Frame":
         """Return the same tensors on a device."""
@@ -146,9 +153,10 @@ def values(series: xr.Dataset, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _column(
-    series: xr.Dataset, name: str, scales: Mapping[str, Scale], dtype: torch.dtype
+    series: xr.Dataset, name: str, scales: Mapping[str, Scale], dtype: torch.dtype, deaf: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, good = values(series, name)
+    good = torch.zeros_like(good) if deaf else good
     z = torch.where(good, scales[name].into(torch.where(good, x, 1.0)), 0.0)
     age = torch.zeros_like(z)
     if f"{name}_age" in series:

@@ -38,9 +38,16 @@ def dataset(
     last = float(history.time[-1])
     lead = np.arange(1, draws.shape[-1] + 1) / channels.rate
     spread = {"units": "" if scale.floor is not None else units}
+    about = {"units": units, "role": "target", "scale": "log" if scale.floor is not None else "linear"}
+    if scale.floor is not None:
+        about["floor"] = scale.floor
     variables = {
-        name: (("sample", "series", "time"), scale.out(rows.double()).numpy(), {"units": units, "role": "target"}),
-        f"{name}_aleatoric": (("series", "time"), inside.double().numpy(), _told(spread, said, "members' own noise")),
+        name: (("sample", "series", "time"), scale.out(rows.double()).numpy(), about),
+        f"{name}_aleatoric": (
+            ("series", "time"),
+            inside.double().numpy(),
+            _told(spread, said, "members' own noise"),
+        ),
         f"{name}_epistemic": (("series", "time"), between.double().numpy(), _told(spread, said, "members' means")),
     }
     kept = {key: value for key, value in history.coords.items() if value.dims == ("series",)}

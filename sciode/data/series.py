@@ -105,8 +105,8 @@ def read_series(
     if not pieces:
         names = ", ".join(run.name for run in chosen)
         raise InputError(f"no run is {least} ticks long at {spec.rate:g} Hz without a gap in its target: {names}")
-    names = {name for piece in pieces for name in piece.data_vars}
-    lacking = {piece.attrs["run"]: sorted(names - set(piece.data_vars)) for piece in pieces}
+    every = {str(name) for piece in pieces for name in piece.data_vars}
+    lacking = {p.attrs["run"]: sorted(every - {str(name) for name in p.data_vars}) for p in pieces}
     if any(lacking.values()):
         raise InputError(
             f"runs have different channels; missing are { ({k: v for k, v in lacking.items() if v}) }"
@@ -180,12 +180,13 @@ def _stacked(pieces: list[xr.Dataset], rate: float) -> xr.Dataset:
             row[: piece.sizes["time"]] = piece[name].values
         variables[str(name)] = xr.DataArray(table, dims=("series", "time"), attrs=first.attrs)
     along = {"run": [p.attrs["run"] for p in pieces], "start": [float(p.time[0]) for p in pieces]}
-    conditions = {
-        name: xr.DataArray(
+    conditions: dict[str, xr.DataArray] = {
+        str(name): xr.DataArray(
             [float(p[name]) if name in p.coords else np.nan for p in pieces], dims="series", attrs=coord.attrs
         )
         for name, coord in pieces[0].coords.items()
         if name != "time"
     }
-    coords = {"time": time, **conditions, **{key: ("series", value) for key, value in along.items()}}
-    return xr.Dataset(variables, coords=coords, attrs={"sample_rate": rate, "log": pieces[0].attrs["log"]})
+    labels = {key: xr.DataArray(value, dims="series") for key, value in along.items()}
+    told = {"sample_rate": rate, "log": pieces[0].attrs["log"]}
+    return xr.Dataset(variables, coords={"time": time, **conditions, **labels}, attrs=told)

@@ -90,9 +90,10 @@ class _Anchored:
         return list(self.net.parameters())
 
     def loss(self, batch: Batch) -> Tensor:
-        fit = nll(*self.step(batch.x), batch.y).mean(1).sum()
+        fit = self.scores(batch).sum()
         pull = sum((((part - anchor) / size).square().sum() for part, anchor, size in self.pairs), start=fit * 0)
         return fit + pull / (2 * self.count)
 
     def scores(self, batch: Batch) -> Tensor:
-        return nll(*self.step(batch.x), batch.y).mean(1)
+        mean, std = self.step(batch.x)
+        return nll(mean, std, batch.y).mean(1)

@@ -9,7 +9,7 @@ from sciode.forecast.base import Forecaster
 
 
 def cut(series: xr.Dataset, history: int, horizon: int, every: int, target: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return (histories, futures): windows around every ``every``-th tick, along ``series``; none reaches past a run.
+    """Return (histories, futures) around every ``every``-th tick, along ``series``; none reaches past a run.
 
     ``run`` and ``origin`` (s of the run) say where each was cut.
 
@@ -19,23 +19,22 @@ def cut(series: xr.Dataset, history: int, horizon: int, every: int, target: str)
     if f"{target}_good" in series:
         good &= series[f"{target}_good"].values.astype(bool)
     ends = np.array([row.nonzero()[0][-1] + 1 if row.any() else 0 for row in good])
-    rows, at = [], []
-    for row, end in enumerate(ends):
-        ticks = np.arange(history, end - horizon + 1, every)
-        rows.append(np.full(len(ticks), row))
-        at.append(ticks)
-    row, tick = np.concatenate(rows), np.concatenate(at)
+    at = [np.arange(history, end - horizon + 1, every) for end in ends]
+    row = np.repeat(np.arange(len(at)), [len(ticks) for ticks in at])
+    tick = np.concatenate(at)
     if not len(row):
         raise InputError(
-            f"no series has {history} ticks of history and {horizon} to come; the longest has {ends.max(initial=0)}"
+            f"no series has {history} ticks of history and {horizon} to come; the longest has "
+            f"{ends.max(initial=0)}"
         )
     before = _cut(series, row, tick[:, None] + np.arange(-history, 0))
     after = _cut(series, row, tick[:, None] + np.arange(horizon))
     step = 1.0 / float(series.attrs["sample_rate"])
     begin = series["start"].values[row] if "start" in series.coords else np.zeros(len(row))
-    origin = ("series", begin + (tick - 1) * step, {"units": "s"})
-    number = ("series", row)
-    return (part.assign_coords(origin=origin, number=number) for part in (before, after))  # type: ignore[return-value]
+    origin = xr.DataArray(begin + (tick - 1) * step, dims="series", attrs={"units": "s"})
+    number = xr.DataArray(row, dims="series")
+    labels = {"origin": origin, "number": number}
+    return before.assign_coords(labels), after.assign_coords(labels)
 
 
 def _cut(series: xr.Dataset, row: NDArray[np.int64], ticks: NDArray[np.int64]) -> xr.Dataset:
@@ -72,8 +71,8 @@ def backtest(
     Raises :class:`InputError` for series that are too short, and what ``predict`` raises.
     """
     design, target = forecaster.design, forecaster.channels_.target
-    history, future = cut(series, max(design.history, history), design.horizon, every, target)
-    found = forecaster.predict(history, samples=samples, seed=seed, future=future)
+    before, future = cut(series, max(design.history, history), design.horizon, every, target)
+    found = forecaster.predict(before, samples=samples, seed=seed, future=future)
     good = future[f"{target}_good"].values if f"{target}_good" in future else True
     truth = np.where(good, future[target].values, np.nan)
     found["truth"] = (("series", "time"), truth, {"units": found[target].attrs["units"]})

@@ -142,8 +142,8 @@ class Forecaster(ABC):
             self.channels_.check(future, self.channels_.known)
             if future.sizes["time"] < ahead or future.sizes["series"] != history.sizes["series"]:
                 raise InputError(
-                    f"the plan covers {future.sizes['time']} ticks of {future.sizes['series']} series, the forecast "
-                    f"{ahead} of {history.sizes['series']}"
+                    f"the plan covers {future.sizes['time']} ticks of {future.sizes['series']} series, the "
+                    f"forecast {ahead} of {history.sizes['series']}"
                 )
             for name in [n for n in [*known, *(f"{k}_good" for k in known)] if n in future and n in later]:
                 later[name].values[...] = future[name].isel(time=slice(0, ahead)).transpose(*later[name].dims)

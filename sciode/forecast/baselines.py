@@ -18,6 +18,9 @@ class LinearStep(nn.Module):
     """A linear one-step model: mean ``x w + b``, and a standard deviation for each lead."""
 
     members = 1
+    weight: Tensor
+    bias: Tensor
+    std: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, std: Tensor, lead: int) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class Design:
 
     Examples
     --------
-    >>> Design(lags=4, looks=(0, 5)).history
+    >>> Design(lags=4, looks=(0, 5), plans=(0,)).history
     6
     """
 

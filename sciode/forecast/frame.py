@@ -39,7 +39,7 @@ class Channels:
         targets = [name for name, role in roles.items() if role == "target"]
         if len(targets) != 1:
             raise InputError(
-                f"a forecaster has one target, a variable whose attribute role is 'target'; found {targets or 'none'}"
+                f"a forecaster has one target, a variable with role = 'target'; found {targets or 'none'}"
             )
         if "sample_rate" not in series.attrs:
             raise InputError("the series lack the attribute sample_rate, Hz")
@@ -49,7 +49,7 @@ class Channels:
         return cls(targets[0], past, known, units, float(series.attrs["sample_rate"]))
 
     def check(self, series: xr.Dataset, names: tuple[str, ...]) -> None:
-        """Raise :class:`InputError`, saying which, where channels, units or the rate are not those of the model."""
+        """Raise :class:`InputError`, saying which, where channels, units or rate are not the model's."""
         missing = [name for name in names if name not in series]
         if missing:
             raise InputError(f"the series lack {', '.join(missing)}; they have {', '.join(map(str, series))}")
@@ -108,7 +108,8 @@ class Scale:
 class Frame:
     """Series as tensors on the model's scale, zero where not good.
 
-    ``target`` ``"s t"``, its mask, and the mask of what a model may look at; ``past`` ``"s t c"``, mask and age (in units of a second, at most 1);
+    ``target`` ``"s t"``, its mask, and the mask of what a model may look at; ``past`` ``"s t c"``, mask and age
+    (in units of a second, at most 1);
     ``known`` ``"s t u"`` and mask. Masks are 0 or 1, of the dtype of the values.
     """
 

@@ -27,9 +27,9 @@ def judge(forecast: xr.Dataset, *, level: float = 0.9) -> xr.Dataset:
     -------
     xarray.Dataset
         Along ``time``: ``rmse`` of the mean, ``crps``, ``coverage`` of the central interval of probability
-        ``level`` with ``coverage_low`` and ``coverage_high`` (95 %, runs resampled), its ``width``, ``nll_mixture``
-        (members as Gaussians in equal parts), ``nll_gaussian`` (their moments), ``nll_best_member``, ``aleatoric``,
-        ``epistemic`` (root mean square standard deviations).
+        ``level`` with ``coverage_low`` and ``coverage_high`` (95 %, runs resampled), its ``width``,
+        ``nll_mixture`` (members as Gaussians in equal parts), ``nll_gaussian`` (their moments),
+        ``nll_best_member``, ``aleatoric``, ``epistemic`` (root mean square standard deviations).
 
     Raises
     ------
@@ -45,7 +45,7 @@ def judge(forecast: xr.Dataset, *, level: float = 0.9) -> xr.Dataset:
     low, high = central(draws, level)
     inside = (filled >= low) & (filled <= high)
     mean, variance = _members(draws, forecast.member.values)
-    each = 0.5 * (torch.log(2 * torch.pi * variance) + (filled - mean).square() / variance)
+    each = [mixture_nll(m[None], v[None], filled) for m, v in zip(mean, variance, strict=True)]
     scores = {
         "rmse": _mean((draws.mean(0) - filled).square(), good).sqrt(),
         "crps": _mean(crps(draws[..., None, None], filled[..., None, None]), good),

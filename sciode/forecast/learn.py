@@ -1,4 +1,4 @@
-"""Learning a one-step model: batches of windows with sensors that fail now and then, and the best weights kept."""
+"""Learning a one-step model: windows whose sensors fail now and then, and the best weights kept."""
 
 import math
 from collections.abc import Callable
@@ -44,8 +44,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or not self.learning_rate > 0 or not 0 <= self.failures < 1:
             raise InputError(
-                f"steps and batch are at least 1, the rate above zero and failures in [0, 1), found {self.steps!r}, "
-                f"{self.batch!r}, {self.learning_rate!r}, {self.failures!r}"
+                f"steps and batch are at least 1, the rate above zero and failures in [0, 1), found "
+                f"{self.steps!r}, {self.batch!r}, {self.learning_rate!r}, {self.failures!r}"
             )
 
 

@@ -12,7 +12,7 @@ from sciode.forecast.frame import Channels, Scale
 def parts(draws: Float[Tensor, "m p s h"]) -> tuple[Float[Tensor, "s h"], Float[Tensor, "s h"]]:
     r"""Return the variances (aleatoric, epistemic): mean of the members' variances, variance of their means.
 
-    The second is freed of what p samples leave of the first; estimated so it may fall below zero, and is cut there.
+    The second is freed of what p samples leave of the first; an estimate below zero is cut there.
 
     >>> one = torch.randn(1, 500, 1, 1, generator=torch.Generator().manual_seed(0))
     >>> inside, between = parts(torch.cat([one, one + 3.0]))
@@ -38,7 +38,11 @@ def dataset(
     last = float(history.time[-1])
     lead = np.arange(1, draws.shape[-1] + 1) / channels.rate
     spread = {"units": "" if scale.floor is not None else units}
-    about = {"units": units, "role": "target", "scale": "log" if scale.floor is not None else "linear"}
+    about: dict[str, str | float] = {
+        "units": units,
+        "role": "target",
+        "scale": "log" if scale.floor is not None else "linear",
+    }
     if scale.floor is not None:
         about["floor"] = scale.floor
     variables = {

@@ -8,10 +8,12 @@ from sciode.core.errors import InputError
 from sciode.forecast.base import Forecaster
 
 
-def cut(series: xr.Dataset, history: int, horizon: int, every: int, target: str) -> tuple[xr.Dataset, xr.Dataset]:
+def cut(
+    series: xr.Dataset, history: int, horizon: int, every: int, target: str, seen: xr.Dataset | None = None
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Return (histories, futures) around every ``every``-th tick, along ``series``; none reaches past a run.
 
-    ``run`` and ``origin`` (s of the run) say where each was cut.
+    ``run`` and ``origin`` (s of the run) say where each was cut; histories come from ``seen`` where that is given.
 
     Raises :class:`InputError` where no series is long enough.
     """
@@ -27,7 +29,7 @@ def cut(series: xr.Dataset, history: int, horizon: int, every: int, target: str)
             f"no series has {history} ticks of history and {horizon} to come; the longest has "
             f"{ends.max(initial=0)}"
         )
-    before = _cut(series, row, tick[:, None] + np.arange(-history, 0))
+    before = _cut(series if seen is None else seen, row, tick[:, None] + np.arange(-history, 0))
     after = _cut(series, row, tick[:, None] + np.arange(horizon))
     step = 1.0 / float(series.attrs["sample_rate"])
     begin = series["start"].values[row] if "start" in series.coords else np.zeros(len(row))
@@ -60,18 +62,22 @@ def backtest(
     samples: int = 200,
     seed: int = 0,
     history: int = 0,
+    seen: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Forecast from every ``every``-th tick of held-out series, and put the truth beside.
 
     Returns what :meth:`Forecaster.predict` does, windows along ``series``, with ``truth`` ``(series, time)``, NaN
     where it is not good, and the coordinates ``run``, ``number`` of the series, and ``origin`` (s of the run).
 
+    ``seen`` is what the sensors said, where it is not what was: series of the same shape.
     ``history`` is the least number of ticks before the first forecast: the same for models that are compared.
 
     Raises :class:`InputError` for series that are too short, and what ``predict`` raises.
     """
     design, target = forecaster.design, forecaster.channels_.target
-    before, future = cut(series, max(design.history, history), design.horizon, every, target)
+    if seen is not None and seen.sizes != series.sizes:
+        raise InputError(f"what was seen has sizes {dict(seen.sizes)}, what was {dict(series.sizes)}")
+    before, future = cut(series, max(design.history, history), design.horizon, every, target, seen)
     found = forecaster.predict(before, samples=samples, seed=seed, future=future)
     good = future[f"{target}_good"].values if f"{target}_good" in future else True
     truth = np.where(good, future[target].values, np.nan)

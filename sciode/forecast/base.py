@@ -114,12 +114,7 @@ class Forecaster(ABC):
                 f"a forecast has a horizon from 1 up and two samples or more for each of {members} members, found "
                 f"{ahead} and {samples}"
             )
-        channels.check(history, channels.names)
-        if history.sizes["time"] < self.design.history:
-            raise InputError(
-                f"the history is {history.sizes['time']} ticks long, the model looks {self.design.history} back"
-            )
-        frame = self._frame(self._joined(history, future, ahead))
+        frame = self.frame(history, future, ahead)
         device = _device(self.step_)
         origin = torch.full((len(frame.target),), self.design.history - 1, device=device)
         with torch.no_grad():
@@ -127,6 +122,16 @@ class Forecaster(ABC):
                 self.step_, self.design, frame.to(device), origin, ahead, -(-samples // members), seed
             ).cpu()
         return dataset(draws, history, channels, self.scales_[channels.target], samples, seed)
+
+    def frame(self, history: xr.Dataset, future: xr.Dataset | None, ahead: int) -> Frame:
+        """Return the end of a history and the plan beyond it as tensors; raises what :meth:`predict` does."""
+        self._fitted()
+        self.channels_.check(history, self.channels_.names)
+        if history.sizes["time"] < self.design.history:
+            raise InputError(
+                f"the history is {history.sizes['time']} ticks long, the model looks {self.design.history} back"
+            )
+        return self._frame(self._joined(history, future, ahead))
 
     def _joined(self, history: xr.Dataset, future: xr.Dataset | None, ahead: int) -> xr.Dataset:
         """Return the end of the history and, beyond it, the plan alone."""

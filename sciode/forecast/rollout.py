@@ -95,15 +95,30 @@ def roll(
     return torch.cat(found, dim=2)
 
 
+def mean_path(
+    step: OneStep, design: Design, frame: Frame, origin: Tensor, horizon: int
+) -> Float[Tensor, "m s h"]:
+    """Return the path of every member without noise; differentiable in the frame."""
+    equation = _Equation(step, design, frame, origin, 1)
+    path = _solved(Term(equation.drift), equation, horizon)
+    return path.reshape(step.members, len(origin), horizon)
+
+
 def _rolled(
     step: OneStep, design: Design, frame: Frame, origin: Tensor, horizon: int, each: int, seed: int
 ) -> Tensor:
     equation = _Equation(step, design, frame, origin, each)
-    series = torch.arange(len(origin), device=origin.device)
-    lags, good = design.lagged(frame, series, origin + 1)
-    start = (lags * good).expand(step.members * each, -1, -1).flatten(0, 1)
     noise = Noise(equation.amplitude, kind="general", size=1, seed=derive_seed(seed, "forecast"))
+    path = _solved(Term(equation.drift, noise=noise), equation, horizon)
+    return path.reshape(step.members, each, len(origin), horizon)
+
+
+def _solved(term: Term, equation: _Equation, horizon: int) -> Float[Tensor, "b h"]:
+    series = torch.arange(len(equation.origin), device=equation.origin.device)
+    lags, good = equation.design.lagged(equation.frame, series, equation.origin + 1)
+    rows = equation.step.members * equation.each
+    start = (lags * good).expand(rows, -1, -1).flatten(0, 1)
     ticks = [float(tick) for tick in range(horizon + 1)]
-    path = solve(Term(equation.drift, noise=noise), start, ticks, solver=EulerMaruyama(), dt=1.0).y
+    path = solve(term, start, ticks, solver=EulerMaruyama(), dt=1.0).y
     assert isinstance(path, Tensor)
-    return path[:, 1:, 0].reshape(step.members, each, len(origin), horizon)
+    return path[:, 1:, 0]

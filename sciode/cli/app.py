@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sciode import __version__
-from sciode.cli import bench, data, log
+from sciode.cli import bench, data, forecast, log
 from sciode.cli.doctor import doctor
 from sciode.cli.generate import generate
 from sciode.cli.train import train
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Make, look at, check and convert files of trajectories.")
 app.add_typer(log.app, name="log", help="Look at, check, convert and generate sensor logs.")
 app.add_typer(bench.app, name="bench", help="Run a suite of data sets and models, and compare runs.")
+app.add_typer(forecast.app, name="forecast", help="From sensor logs to calibrated forecasts, reports and alarms.")
 app.command()(doctor)
 app.command()(train)
 app.command()(generate)

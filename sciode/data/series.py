@@ -114,6 +114,33 @@ def read_series(
     return _stacked(pieces, spec.rate)
 
 
+def latest(run: LogRun, spec: SeriesSpec, target: str, history: int, ahead: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return (history, plan) at the newest tick of a run that its target has reached: one series each.
+
+    For runs that are still being written. Ticks count from the target's first sample. A plan that ends early is
+    held for ``spec.max_age``, and not good beyond.
+
+    Raises :class:`InputError` where the run is shorter than the history.
+    """
+    chosen = list(spec.channels) or [n for n, signal in run.signals.items() if signal.channel.role != "ignore"]
+    first, last = run[target].span
+    count = int(np.floor((last - first) * spec.rate * (1 + 1e-12) + 1e-9)) + 1 if last >= first else 0
+    if count < history:
+        raise InputError(f"run {run.name} is {count} ticks long, {history} are looked back")
+    now = first + (count - 1) / spec.rate
+    half = 0.5 / spec.rate
+    before = aligned(
+        run, spec.rate, chosen, start=now - (history - 1) / spec.rate, stop=now + half,
+        how={name: _way(run, name, spec) for name in chosen}, max_age=spec.max_age,
+    )  # fmt: skip
+    planned = [name for name in chosen if run[name].channel.role == "known_future"]
+    step = 1.0 / spec.rate
+    after = aligned(
+        run, spec.rate, planned, start=now + step, stop=now + ahead * step + half, max_age=spec.max_age
+    )
+    return _stacked([_watched(before, run, chosen, spec)], spec.rate), _stacked([after], spec.rate)
+
+
 def _pieces(run: LogRun, spec: SeriesSpec, least: int) -> list[xr.Dataset]:
     chosen = list(spec.channels) or [n for n, signal in run.signals.items() if signal.channel.role != "ignore"]
     for name in chosen:

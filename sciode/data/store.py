@@ -18,10 +18,10 @@ _STORES: "weakref.WeakSet[Store]" = weakref.WeakSet()
 _CACHE = 8 * 2**20
 
 
-def open_file(path: Path, cache: int = _CACHE) -> h5py.File:
+def open_file(path: Path, cache: int = _CACHE, live: bool = False) -> h5py.File:
     """Open ``path`` for reading, or say in one line why it is no HDF5 file.
 
-    ``cache`` is the size of the chunk cache per dataset, bytes.
+    ``cache`` is the size of the chunk cache per dataset, bytes; ``live`` reads a file while its writer appends.
     Raises :class:`InputError` where there is no file, :class:`LayoutError` for an empty, foreign or truncated one.
     """
     if not path.is_file():
@@ -31,7 +31,7 @@ def open_file(path: Path, cache: int = _CACHE) -> h5py.File:
     if not h5py.is_hdf5(path):
         raise LayoutError(f"{path} is not an HDF5 file (no HDF5 signature)")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=cache)
+        return h5py.File(path, "r", rdcc_nbytes=cache, **({"swmr": True, "libver": "latest"} if live else {}))
     except OSError as error:
         raise LayoutError(f"{path} cannot be opened (damaged, truncated or being written): {error}") from error
 
@@ -45,23 +45,25 @@ class Store:
         The file.
     cache
         Chunk cache per dataset, bytes: at least one chunk, or every read decompresses it again.
+    live
+        Read while a writer appends; :meth:`refresh` shows what is new.
     """
 
-    def __init__(self, path: str | Path, cache: int = _CACHE) -> None:
+    def __init__(self, path: str | Path, cache: int = _CACHE, live: bool = False) -> None:
         self.path = Path(path).absolute()
-        self.cache = cache
+        self.cache, self.live = cache, live
         self.stamp: tuple[int, int] | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
-        self._process = -1
+        self._process = self._inode = -1
         self._closed = False
         _STORES.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "cache": self.cache, "stamp": self.stamp}
+        return {"path": self.path, "cache": self.cache, "live": self.live, "stamp": self.stamp}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -74,8 +76,10 @@ class Store:
             raise InputError(f"{self.path} was closed; open it again with open_trajectories")
         if self._file is None or self._process != os.getpid():
             _drop_inherited()
-            self._file, self._process = open_file(self.path, self.cache), os.getpid()
-            self._check_stamp()
+            self._inode = self.path.stat().st_ino if self.path.exists() else -1
+            self._file, self._process = open_file(self.path, self.cache, self.live), os.getpid()
+            if not self.live:
+                self._check_stamp()
         return self._file
 
     def dataset(self, name: str) -> h5py.Dataset:
@@ -93,6 +97,16 @@ class Store:
             self.close()
             raise LayoutError(f"{self.path} was rewritten since it was opened; open it again")
         self.stamp = stamp
+
+    def refresh(self) -> None:
+        """Show what a writer has appended since; a file that was replaced is opened anew."""
+        if self._file is None:
+            return
+        if self.path.stat().st_ino != self._inode:
+            self.drop()
+            return
+        for dataset in self._datasets.values():
+            dataset.refresh()
 
     def drop(self) -> None:
         """Close the handle if there is one; the next read opens the file again."""

@@ -1,10 +1,12 @@
 """What every forecaster is: ``fit`` learns from series, ``predict`` goes on from a history."""
 
 from abc import ABC, abstractmethod
+from inspect import signature
 from typing import Any, Self
 
 import torch
 import xarray as xr
+from torch import Tensor
 
 from sciode.core.errors import InputError
 from sciode.core.names import lookup
@@ -68,6 +70,7 @@ class Forecaster(ABC):
         windows(frame, self.design)
         held = None if validation is None else self._frame(validation)
         self.step_ = self.learn(frame, held)
+        self.stretch_: Tensor | None = None
         return self
 
     def predict(
@@ -121,6 +124,11 @@ class Forecaster(ABC):
             draws = roll(
                 self.step_, self.design, frame.to(device), origin, ahead, -(-samples // members), seed
             ).cpu()
+        if self.stretch_ is not None and ahead > len(self.stretch_):
+            raise InputError(f"the forecaster is calibrated for {len(self.stretch_)} ticks, asked are {ahead}")
+        if self.stretch_ is not None:
+            middle = draws.mean((0, 1))
+            draws = middle + self.stretch_[:ahead] * (draws - middle)
         return dataset(draws, history, channels, self.scales_[channels.target], samples, seed)
 
     def frame(self, history: xr.Dataset, future: xr.Dataset | None, ahead: int) -> Frame:
@@ -156,6 +164,10 @@ class Forecaster(ABC):
 
     def _frame(self, series: xr.Dataset) -> Frame:
         return Frame.of(series, self.channels_, self.scales_, torch.float32, self.design.deaf)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, as they were stored."""
+        return {name: getattr(self, name) for name in signature(type(self).__init__).parameters if name != "self"}
 
     def _fitted(self) -> None:
         if not hasattr(self, "step_"):

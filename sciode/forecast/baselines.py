@@ -1,6 +1,8 @@
 """What a forecaster must beat: the last value, the last period, a ridge regression."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +30,15 @@ class LinearStep(nn.Module):
         self.register_buffer("bias", bias)
         self.register_buffer("std", std)
         self.lead = lead
+
+    def card(self) -> dict[str, Any]:
+        """Return what :meth:`of` needs beside the tensors."""
+        return {"kind": "linear", "inputs": len(self.weight), "leads": len(self.std), "lead": self.lead}
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> "LinearStep":
+        """Return a step of the same shape, its weights still to be loaded."""
+        return cls(torch.zeros(card["inputs"]), torch.zeros(()), torch.ones(card["leads"]), card["lead"])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation, ``"1 b"``."""

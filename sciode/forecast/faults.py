@@ -78,8 +78,11 @@ def failures(
     every: int = 10,
     samples: int = 200,
     seed: int = 0,
+    lead: int | None = None,
 ) -> list[dict[str, float | str]]:
-    """Judge a forecaster at the end of its horizon under each fault; None is no fault. Truth is never touched.
+    """Judge a forecaster at a lead (ticks; the horizon unless told) under each fault; None is no fault.
+
+    Truth is never touched.
 
     Returns a row for each: ``sensor``, ``fault``, ``size``, and the scores of :func:`sciode.forecast.judge`.
     """
@@ -87,7 +90,7 @@ def failures(
     for fault in faults:
         seen = series if fault is None else fail(series, fault, forecaster, spec)
         forecast = backtest(forecaster, series, seen=seen, every=every, samples=samples, seed=seed)
-        scores = judge(forecast).isel(time=-1)
+        scores = judge(forecast).isel(time=-1 if lead is None else lead - 1)
         row: dict[str, float | str] = {
             "sensor": "-" if fault is None else fault.channel,
             "fault": "none" if fault is None else fault.kind,

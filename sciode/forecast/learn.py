@@ -1,9 +1,9 @@
 """Learning a one-step model: windows whose sensors fail now and then, and the best weights kept."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from sciode.core.progress import progress
 from sciode.core.random import generator
 from sciode.forecast.design import Design, windows
 from sciode.forecast.frame import Frame
+from sciode.nn import BatchedMLP
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,18 @@ class GaussianStep(nn.Module):
     def members(self) -> int:
         """How many networks."""
         return self._members
+
+    def card(self) -> dict[str, Any]:
+        """Return what :meth:`of` needs beside the tensors."""
+        sizes = self.net.sizes if isinstance(self.net, BatchedMLP) else ()
+        return {"kind": "gaussian", "members": self.members, "sizes": list(sizes), "bounds": list(self.bounds)}
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> "GaussianStep":
+        """Return a step of the same shape, its weights still to be loaded."""
+        inside, *hidden, outside = card["sizes"]
+        net = BatchedMLP(card["members"], inside, outside, hidden[0] if hidden else 1, len(hidden))
+        return cls(net, card["members"], (card["bounds"][0], card["bounds"][1]))
 
     def forward(self, x: Float[Tensor, "*m b i"]) -> tuple[Float[Tensor, "m b"], Float[Tensor, "m b"]]:
         """Return mean and standard deviation."""

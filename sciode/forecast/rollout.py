@@ -95,9 +95,7 @@ def roll(
     return torch.cat(found, dim=2)
 
 
-def mean_path(
-    step: OneStep, design: Design, frame: Frame, origin: Tensor, horizon: int
-) -> Float[Tensor, "m s h"]:
+def mean_path(step: OneStep, design: Design, frame: Frame, origin: Tensor, horizon: int) -> Float[Tensor, "m s h"]:
     """Return the path of every member without noise; differentiable in the frame."""
     equation = _Equation(step, design, frame, origin, 1)
     path = _solved(Term(equation.drift), equation, horizon)

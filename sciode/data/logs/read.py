@@ -46,8 +46,13 @@ class Signal:
     quality: tuple[str, int] | None = None
 
     def __len__(self) -> int:
-        """Return the number of samples."""
-        return int(self.store.dataset(self.path).shape[0])
+        """Return the number of samples; of a growing file, of those that are there with times and marks."""
+        count = int(self.store.dataset(self.path).shape[0])
+        if self.store.live and self.clock.times is not None:
+            count = min(count, len(self.clock.times))
+        if self.store.live and self.quality is not None:
+            count = min(count, int(self.store.dataset(self.quality[0]).shape[0]))
+        return count
 
     @property
     def span(self) -> tuple[float, float]:
@@ -132,7 +137,7 @@ class LogRun:
         rates = self.store.file[self.path].get("rates")
         for name, group in () if rates is None else rates.items():
             where = f"{self.path}/rates/{name}"
-            clock, columns = _clock(group, where), _quality(group)
+            clock, columns = _clock(self.store, group, where), _quality(group)
             for key, data in group.items():
                 if key in ("time", "quality"):
                     continue
@@ -181,6 +186,8 @@ class SensorLog:
     ----------
     path : path
         A file of layout sciode-log v1.
+    live : bool
+        Read while a writer appends (:class:`LogWriter` with ``live=True``): :meth:`refresh` shows what is new.
 
     Raises
     ------
@@ -201,8 +208,8 @@ class SensorLog:
     array([20., 21., 22.])
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.store = Store(path)
+    def __init__(self, path: str | Path, *, live: bool = False) -> None:
+        self.store = Store(path, live=live)
         file = self.store.file
         told = plain(file.attrs.get("format", ""))
         if told != FORMAT:
@@ -222,14 +229,19 @@ class SensorLog:
         """Return a run; an unknown name is an error that holds the nearest one."""
         return lookup(name, self.runs, "run")
 
+    def refresh(self) -> None:
+        """Show what a writer has appended since the last look."""
+        self.store.refresh()
+        self.__dict__.pop("runs", None)
+
     def close(self) -> None:
         """Close for good."""
         self.store.close()
 
 
-def _clock(group: h5py.Group, where: str) -> Clock:
+def _clock(store: Store, group: h5py.Group, where: str) -> Clock:
     if "time" in group:
-        times = group["time"][:].astype(np.float64)
+        times = store.dataset(f"{where}/time")[:].astype(np.float64)
         if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
             at = int(np.flatnonzero(~(np.diff(times) > 0))[0]) if len(times) > 1 else 0
             raise LayoutError(
@@ -265,7 +277,7 @@ def _signal(
     if not isinstance(data, h5py.Dataset) or data.ndim != 1 or data.dtype.kind not in "fiub":
         raise LayoutError(f"/{path} is no channel: numbers along one axis are, found {data}")
     channel = Channel.of(name, {key: data.attrs[key] for key in _safe(data)}, f"/{path}")
-    if clock.times is not None and len(clock.times) != len(data):
+    if clock.times is not None and len(clock.times) != len(data) and not store.live:
         raise LayoutError(f"/{path} has {len(data)} samples and {len(clock.times)} times")
     marked = (f"{path.rpartition('/')[0]}/quality", columns[name]) if name in columns else None
     return Signal(channel, clock, path, store, marked)

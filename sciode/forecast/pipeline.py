@@ -14,13 +14,17 @@ from sciode.data.logs import SensorLog
 from sciode.data.sensor_log import split_runs
 from sciode.data.series import SeriesSpec, read_series
 from sciode.forecast.anchored import AnchoredEnsemble
+from sciode.forecast.attribution import attribute
 from sciode.forecast.backtest import backtest, cut
 from sciode.forecast.base import Forecaster
 from sciode.forecast.baselines import Persistence, Ridge
 from sciode.forecast.design import Design
+from sciode.forecast.faults import Fault, failures
+from sciode.forecast.figures import forecast_picture
 from sciode.forecast.judge import judge
 from sciode.forecast.learn import Training
 from sciode.forecast.recalibrate import recalibrate
+from sciode.forecast.report import Extras, write_report
 from sciode.forecast.store import Artefact, load_forecaster, save_forecaster
 
 
@@ -147,8 +151,6 @@ def predict_log(
     seed: int = 0,
 ) -> list[Path]:
     """Forecast one run from one moment (s of the run), and write samples and a picture."""
-    from sciode.forecast.figures import forecast_picture
-
     artefact = load_forecaster(model)
     forecaster, file = artefact.forecaster, SensorLog(log)
     name = max(file.runs) if run is None else run
@@ -166,3 +168,30 @@ def predict_log(
     with atomic_path(output) as partial:
         found.to_netcdf(partial, engine="h5netcdf")
     return [Path(output), forecast_picture(Path(output).with_suffix(".png"), history, found, plan)]
+
+
+def report_log(
+    model: str | Path,
+    log: str | Path,
+    output: str | Path,
+    *,
+    runs: Sequence[str] | None = None,
+    on: float | None = None,
+    off: float | None = None,
+    samples: int = 400,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Path:
+    """Write the report of a model on runs that it has not seen, with attribution and failing sensors."""
+    artefact = load_forecaster(model)
+    forecaster = artefact.forecaster
+    series, design = unseen(artefact, log, runs), forecaster.design
+    target = forecaster.channels_.target
+    history, plan = cut(series, design.history, design.horizon, design.horizon, target)
+    attribution = attribute(forecaster, history, plan, quiet=quiet)
+    faults: list[Fault | None] = [None]
+    for name in (target, *forecaster.channels_.past):
+        faults += [Fault(name, "stuck"), Fault(name, "shift", 4.0)]
+    found = failures(forecaster, series, faults, spec=artefact.spec, samples=samples, seed=seed)
+    extras = Extras(attribution, found, artefact.about)
+    return write_report(output, forecaster, series, on=on, off=off, samples=samples, seed=seed, extras=extras)

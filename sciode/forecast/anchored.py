@@ -23,8 +23,8 @@ class AnchoredEnsemble(Forecaster):
     .. math:: \tfrac1N \sum_i -\log N(y_i; \mu_j, \sigma_j^2)
         + \tfrac{1}{2N} \sum_k (\theta_k - a_{jk})^2 / s_k^2, \qquad a_j \sim N(0, s^2),
 
-    which for a linear model draws from the posterior. The start is another draw than the anchor. All members are
-    trained as one batched network.
+    The members' mean is the posterior's for a linear model; where the data say nothing they spread as the prior
+    does. The start is another draw than the anchor. All members are trained as one batched network.
 
     Parameters
     ----------

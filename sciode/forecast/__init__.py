@@ -6,16 +6,20 @@ from sciode.forecast.base import Forecaster
 from sciode.forecast.baselines import Persistence, Ridge, Seasonal
 from sciode.forecast.design import Design
 from sciode.forecast.judge import alarms, judge
+from sciode.forecast.laplace import LaplaceForecaster
 from sciode.forecast.learn import Training
+from sciode.forecast.variational import VariationalForecaster
 
 __all__ = [
     "AnchoredEnsemble",
     "Design",
     "Forecaster",
+    "LaplaceForecaster",
     "Persistence",
     "Ridge",
     "Seasonal",
     "Training",
+    "VariationalForecaster",
     "alarms",
     "backtest",
     "judge",

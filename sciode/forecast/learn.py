@@ -221,7 +221,9 @@ class _Best:
         better = found < self.score
         self.score = torch.where(better, found, self.score)
         for kept, now in zip(self.kept, self.parameters, strict=True):
-            kept[better] = now[better]
+            # One score is for the whole of every parameter, which then need not have an axis of members.
+            chosen = better[0].expand(len(kept)) if len(better) == 1 else better
+            kept[chosen] = now[chosen]
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -22,10 +22,12 @@ from sciode.forecast.design import Design
 from sciode.forecast.faults import Fault, failures
 from sciode.forecast.figures import forecast_picture
 from sciode.forecast.judge import judge
+from sciode.forecast.laplace import LaplaceForecaster
 from sciode.forecast.learn import Training
 from sciode.forecast.recalibrate import recalibrate
 from sciode.forecast.report import Extras, write_report
 from sciode.forecast.store import Artefact, load_forecaster, save_forecaster
+from sciode.forecast.variational import VariationalForecaster
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Recipe:
     Parameters
     ----------
     kind : str
-        "anchored", "plain", "ridge", "ar", "persistence".
+        "anchored", "plain", "variational", "lowrank", "laplace", "ridge", "ar", "persistence".
     rate : float
         Of the common clock, Hz.
     horizon : float
@@ -67,6 +69,9 @@ class Recipe:
         kinds: dict[str, Callable[[], Forecaster]] = {
             "anchored": lambda: AnchoredEnsemble(self.members, design=design, training=training),
             "plain": lambda: AnchoredEnsemble(self.members, prior=None, design=design, training=training),
+            "variational": lambda: VariationalForecaster(0, self.members, design=design, training=training),
+            "lowrank": lambda: VariationalForecaster(8, self.members, design=design, training=training),
+            "laplace": lambda: LaplaceForecaster(self.members, design=design, training=training),
             "ridge": lambda: Ridge(design=design, seed=seed),
             "ar": lambda: Ridge(own=True, design=design, seed=seed),
             "persistence": lambda: Persistence(design),

@@ -17,10 +17,13 @@ from sciode.forecast.base import Forecaster
 from sciode.forecast.baselines import LinearStep, Persistence, Ridge, Seasonal
 from sciode.forecast.design import Design
 from sciode.forecast.frame import Channels, Scale
+from sciode.forecast.laplace import LaplaceForecaster
 from sciode.forecast.learn import GaussianStep, Training
+from sciode.forecast.variational import VariationalForecaster
 
 FORECASTERS: dict[str, type[Forecaster]] = {
-    kind.__name__: kind for kind in (AnchoredEnsemble, Persistence, Ridge, Seasonal)
+    kind.__name__: kind
+    for kind in (AnchoredEnsemble, LaplaceForecaster, Persistence, Ridge, Seasonal, VariationalForecaster)
 }
 _STEPS = {"gaussian": GaussianStep, "linear": LinearStep}
 _STRETCH = "stretch"

@@ -12,10 +12,12 @@ from sciode.forecast import (
     AnchoredEnsemble,
     Design,
     Forecaster,
+    LaplaceForecaster,
     Persistence,
     Ridge,
     Seasonal,
     Training,
+    VariationalForecaster,
     backtest,
     judge,
 )
@@ -26,6 +28,9 @@ SHORT = Training(steps=150, batch=128, learning_rate=1e-2)
 KINDS: dict[str, Callable[[], Forecaster]] = {
     "anchored": lambda: AnchoredEnsemble(4, 16, 1, design=DESIGN, training=SHORT),
     "plain": lambda: AnchoredEnsemble(4, 16, 1, None, design=DESIGN, training=SHORT),
+    "mean-field": lambda: VariationalForecaster(0, 4, 16, design=DESIGN, training=SHORT),
+    "low-rank": lambda: VariationalForecaster(2, 4, 16, design=DESIGN, training=SHORT),
+    "laplace": lambda: LaplaceForecaster(4, 16, 1, design=DESIGN, training=SHORT),
     "persistence": lambda: Persistence(DESIGN),
     "seasonal": lambda: Seasonal(5, DESIGN),
     "ridge": lambda: Ridge(design=DESIGN),
@@ -136,9 +141,9 @@ def test_learned_models_beat_persistence() -> None:
     train, held, test = made(12), made(3, seed=1, first=100), made(6, seed=2, first=200)
     scores = {
         kind: judge(backtest(KINDS[kind]().fit(train, held), test, every=5, samples=100, history=5)).isel(time=-1)
-        for kind in ("anchored", "ridge", "persistence")
+        for kind in ("anchored", "mean-field", "low-rank", "laplace", "ridge", "persistence")
     }
-    for kind in ("anchored", "ridge"):
+    for kind in ("anchored", "mean-field", "low-rank", "laplace", "ridge"):
         assert float(scores[kind].rmse) < 0.75 * float(scores["persistence"].rmse)
         assert float(scores[kind].nll_mixture) < float(scores["persistence"].nll_mixture)
     assert float(scores["anchored"].nll_mixture) <= float(scores["anchored"].nll_best_member) + 0.05

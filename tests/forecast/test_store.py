@@ -9,7 +9,15 @@ import torch
 from sciode.core.checkpoint import save_checkpoint
 from sciode.core.errors import InputError
 from sciode.data.series import SeriesSpec
-from sciode.forecast import AnchoredEnsemble, Forecaster, Persistence, Ridge, Seasonal
+from sciode.forecast import (
+    AnchoredEnsemble,
+    Forecaster,
+    LaplaceForecaster,
+    Persistence,
+    Ridge,
+    Seasonal,
+    VariationalForecaster,
+)
 from sciode.forecast.recalibrate import recalibrate
 from sciode.forecast.store import Artefact, load_forecaster, save_forecaster
 from tests.forecast.made import made
@@ -18,6 +26,8 @@ from tests.forecast.test_forecasters import DESIGN, SHORT, parts
 MODELS = [
     AnchoredEnsemble(3, 8, 2, design=DESIGN, training=SHORT),
     AnchoredEnsemble(3, 8, 0, None, design=DESIGN, training=SHORT),
+    VariationalForecaster(2, 3, 8, design=DESIGN, training=SHORT),
+    LaplaceForecaster(3, 8, 1, design=DESIGN, training=SHORT),
     Persistence(DESIGN),
     Seasonal(4, DESIGN),
     Ridge(design=DESIGN),

@@ -62,6 +62,34 @@ def demo(
     typer.echo(engine_log(file, settings, quiet=quiet))
 
 
+@app.command("infer")
+def infer(
+    file: Annotated[Path, typer.Argument(help="HDF5 file of another layout.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="TOML file to write; else shown.")] = None,
+    profile: Annotated[str | None, typer.Option(help="tdms, asammdf, gwpy, ...; by content unless told.")] = None,
+    time: Annotated[str | None, typer.Option(help="Dataset of times, where several could be.")] = None,
+    start: Annotated[str, typer.Option(help="When runs began, ISO 8601, where the file has relative times.")] = "",
+    target: Annotated[str, typer.Option(help="Channel to forecast.")] = "",
+) -> None:
+    """Propose a spec for convert; exit status 1, and the lines to add, where the file leaves something open."""
+    from sciode.core.files import atomic_path
+    from sciode.data.logs import infer_log
+
+    found = infer_log(file, profile=profile, time=time, start=start, target=target)
+    if output is None:
+        typer.echo(found.text, nl=False)
+    else:
+        with atomic_path(output) as partial:
+            partial.write_text(found.text, encoding="utf-8")
+        typer.echo(output)
+    for what, lines in found.undecided:
+        typer.echo(f"undecided: {what}; add {'one of' if len(lines) > 1 else 'a line such as'}", err=True)
+        for line in lines:
+            typer.echo(f"  {line.strip()}", err=True)
+    if found.undecided:
+        raise typer.Exit(1)
+
+
 @app.command("convert")
 def convert(
     source: Annotated[Path, typer.Argument(help="HDF5 file of another layout.")],

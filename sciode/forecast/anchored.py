@@ -51,7 +51,7 @@ class AnchoredEnsemble(Forecaster):
         members: int = 20,
         width: int = 64,
         hidden: int = 2,
-        prior: float | None = 1.0,
+        prior: float | None = 0.3,
         design: Design | None = None,
         training: Training | None = None,
     ) -> None:

@@ -3,9 +3,11 @@
 from sciode.data.logs.align import Aligned, align, align_run, ticks
 from sciode.data.logs.channel import BITS, Channel, Clock, conversion
 from sciode.data.logs.check import check_split, validate_log
+from sciode.data.logs.clocks import ClockSpec
 from sciode.data.logs.convert import convert_log
+from sciode.data.logs.infer import Inferred, infer_log
 from sciode.data.logs.read import Condition, LogRun, Samples, SensorLog, Signal
-from sciode.data.logs.spec import ClockSpec, LogSpec, RateSpec
+from sciode.data.logs.spec import LogSpec, RateSpec
 from sciode.data.logs.write import LogWriter, RateWriter, RunWriter
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Clock",
     "ClockSpec",
     "Condition",
+    "Inferred",
     "LogRun",
     "LogSpec",
     "LogWriter",
@@ -29,6 +32,7 @@ __all__ = [
     "check_split",
     "conversion",
     "convert_log",
+    "infer_log",
     "ticks",
     "validate_log",
 ]

@@ -8,56 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from sciode.core.errors import InputError
-from sciode.core.names import check_keys, lookup
-from sciode.data.logs.channel import Channel, conversion
-
-_CLOCKS = ("rate", "attribute", "dataset")
-
-
-@dataclass(frozen=True)
-class ClockSpec:
-    """Where the times of a group of channels are.
-
-    Parameters
-    ----------
-    source : {"rate", "attribute", "dataset"}
-        "rate": ``rate`` in Hz is known. "attribute": ``path`` names an attribute of the first channel with "
-        "the seconds
-        between samples. "dataset": ``path`` is a dataset of times, in ``units``.
-    path : str
-        See above; of a dataset, relative to the run's group, or absolute.
-    rate : float
-        Hz.
-    start : float
-        Time of the first sample, s of the run; times of a dataset are counted from its first where ``zero``
-        is "first".
-    units : str
-        Of a dataset of times.
-    zero : {"first", "run"}
-        What times of a dataset are counted from.
-    """
-
-    source: str = "rate"
-    path: str = ""
-    rate: float = 0.0
-    start: float = 0.0
-    units: str = "s"
-    zero: str = "first"
-
-    def check(self, where: str) -> None:
-        """Raise :class:`InputError` for a clock that cannot be read."""
-        lookup(self.source, dict.fromkeys(_CLOCKS), f"source of the clock {where}")
-        lookup(self.zero, {"first": 0, "run": 0}, f"zero of the clock {where}")
-        if self.source == "rate" and not self.rate > 0:
-            raise InputError(f"clock {where}: give rate = ... in Hz, found {self.rate!r}")
-        if self.source != "rate" and not self.path:
-            raise InputError(f"clock {where}: source {self.source!r} needs path = ...")
-        conversion(self.units, "s", f"clock {where}")
+from sciode.core.names import check_keys
+from sciode.data.logs.channel import Channel
+from sciode.data.logs.clocks import ClockSpec
 
 
 @dataclass(frozen=True)
 class RateSpec:
-    """Channels that share a clock: path of each in a run, and what it is; ``missing`` values stand for nothing."""
+    """Channels that share a clock: path of each in a run, and what it is; ``missing`` values stand for nothing.
+
+    A path is a dataset's, ``name[3]`` for a column of a table, ``name[field]`` for a field of records.
+    """
 
     name: str
     clock: ClockSpec
@@ -79,9 +40,12 @@ class LogSpec:
         Regular expression on the path of a run (of the file's name where the run is "/") whose named groups
         are numbers: the run's conditions.
     start, start_attribute : str
-        When runs began, ISO 8601 with offset: one for all, or the name of an attribute of each.
+        When runs began, ISO 8601 with offset: one for all, or the name of an attribute of each. Not needed where a
+        clock has an epoch.
     title : str
         Of the log.
+    repair : bool
+        Sort times that do not rise, and keep the last of those stamped twice.
 
     Examples
     --------
@@ -103,6 +67,7 @@ class LogSpec:
     start: str = ""
     start_attribute: str = ""
     title: str = ""
+    repair: bool = False
 
     @classmethod
     def parse(cls, text: str, where: str = "the log spec") -> "LogSpec":
@@ -119,9 +84,11 @@ class LogSpec:
             raise InputError(f"{where} has no [[rates]]: name a clock and its channels")
         rates = tuple(_rate(entry, where) for entry in table.pop("rates"))
         spec = cls(rates, **table)
-        if bool(spec.start) == bool(spec.start_attribute):
+        told = any(rate.clock.epoch or rate.clock.timezone for rate in rates)
+        if (spec.start and spec.start_attribute) or not (spec.start or spec.start_attribute or told):
             raise InputError(
-                f'{where}: say when runs began, with start = "2026-01-01T00:00:00Z" or start_attribute = "..."'
+                f'{where}: say when runs began, with start = "2026-01-01T00:00:00Z" or start_attribute = "...", '
+                "or give a clock an epoch"
             )
         try:
             re.compile(spec.pattern)
@@ -143,7 +110,7 @@ def _rate(entry: Mapping[str, Any], where: str) -> RateSpec:
     name = str(entry.get("name", ""))
     if not name or not entry.get("channels"):
         raise InputError(f"{where}: every [[rates]] has a name and channels")
-    told = dict(entry.get("clock", {}))
+    told = dict(entry.get("clock", {"source": ""}))
     check_keys(told, [f.name for f in fields(ClockSpec)], f"key of the clock {name}")
     clock = ClockSpec(**told)
     clock.check(name)

@@ -108,7 +108,7 @@ def test_the_command_converts(tmp_path: Path) -> None:
         ('path = "P"', 'path = "Q"', "has no dataset Q; it has P, T, V, stamps"),
         ("/*/shot_*", "/shot_*", r"has no group /shot_\*; it has /campaign"),
         ("begun", "ended", "has no attribute ended; it has begun"),
-        ("wf_increment", "dt", "has no attribute dt above zero; it has wf_increment"),
+        ("wf_increment", "dt", "has no attribute dt; it has wf_increment"),
         ("shot_(?P<phi>[0-9.]+)", "fire_(?P<phi>.+)", "does not match /campaign/shot_0.8"),
         ("shot_(?P<phi>[0-9.]+)", "(?P<phi>shot)", "finds no number"),
         ('path = "stamps"', 'path = "P"', "P has 1000 times, its channels 10 samples"),

@@ -7,7 +7,9 @@ from sciode.forecast.baselines import Persistence, Ridge, Seasonal
 from sciode.forecast.design import Design
 from sciode.forecast.judge import alarms, judge
 from sciode.forecast.laplace import LaplaceForecaster
+from sciode.forecast.latent import LatentSDE
 from sciode.forecast.learn import Training
+from sciode.forecast.process import ProcessForecaster
 from sciode.forecast.variational import VariationalForecaster
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "Design",
     "Forecaster",
     "LaplaceForecaster",
+    "LatentSDE",
     "Persistence",
+    "ProcessForecaster",
     "Ridge",
     "Seasonal",
     "Training",

@@ -17,7 +17,6 @@ from sciode.core.errors import InputError
 from sciode.core.progress import progress
 from sciode.forecast.base import Forecaster
 from sciode.forecast.frame import Frame
-from sciode.forecast.rollout import mean_path
 
 
 def attribute(
@@ -119,5 +118,4 @@ def _with(frame: Frame, parts: list[Tensor]) -> Frame:
 
 def _path(forecaster: Forecaster, frame: Frame, ahead: int) -> Tensor:
     origin = torch.full((len(frame.target),), forecaster.design.history - 1)
-    path: Tensor = mean_path(forecaster.step_, forecaster.design, frame, origin, ahead)
-    return path[..., -1].mean(0)
+    return forecaster.mean_path(frame, origin, ahead)[..., -1].mean(0)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor
 
 from sciode.core.errors import InputError
@@ -13,7 +14,7 @@ from sciode.core.names import lookup
 from sciode.forecast.design import Design, windows
 from sciode.forecast.frame import Channels, Frame, Scale, values
 from sciode.forecast.output import dataset
-from sciode.forecast.rollout import OneStep, roll
+from sciode.forecast.rollout import OneStep, mean_path, roll
 
 
 class Forecaster(ABC):
@@ -121,15 +122,21 @@ class Forecaster(ABC):
         device = _device(self.step_)
         origin = torch.full((len(frame.target),), self.design.history - 1, device=device)
         with torch.no_grad():
-            draws = roll(
-                self.step_, self.design, frame.to(device), origin, ahead, -(-samples // members), seed
-            ).cpu()
+            draws = self.paths(frame.to(device), origin, ahead, -(-samples // members), seed).cpu()
         if self.stretch_ is not None and ahead > len(self.stretch_):
             raise InputError(f"the forecaster is calibrated for {len(self.stretch_)} ticks, asked are {ahead}")
         if self.stretch_ is not None:
             middle = draws.mean((0, 1))
             draws = middle + self.stretch_[:ahead] * (draws - middle)
         return dataset(draws, history, channels, self.scales_[channels.target], samples, seed)
+
+    def paths(self, frame: Frame, origin: Tensor, ahead: int, each: int, seed: int) -> Float[Tensor, "m p s h"]:
+        """Return ``each`` sampled paths of every member, on the model's scale; from the last measured tick on."""
+        return roll(self.step_, self.design, frame, origin, ahead, each, seed)
+
+    def mean_path(self, frame: Frame, origin: Tensor, ahead: int) -> Float[Tensor, "m s h"]:
+        """Return the path of every member without noise; differentiable in the frame."""
+        return mean_path(self.step_, self.design, frame, origin, ahead)
 
     def frame(self, history: xr.Dataset, future: xr.Dataset | None, ahead: int) -> Frame:
         """Return the end of a history and the plan beyond it as tensors; raises what :meth:`predict` does."""

@@ -23,7 +23,9 @@ from sciode.forecast.faults import Fault, failures
 from sciode.forecast.figures import forecast_picture
 from sciode.forecast.judge import judge
 from sciode.forecast.laplace import LaplaceForecaster
+from sciode.forecast.latent import LatentSDE
 from sciode.forecast.learn import Training
+from sciode.forecast.process import ProcessForecaster
 from sciode.forecast.recalibrate import recalibrate
 from sciode.forecast.report import Extras, write_report
 from sciode.forecast.store import Artefact, load_forecaster, save_forecaster
@@ -37,7 +39,7 @@ class Recipe:
     Parameters
     ----------
     kind : str
-        "anchored", "plain", "variational", "lowrank", "laplace", "ridge", "ar", "persistence".
+        "anchored", "plain", "variational", "lowrank", "laplace", "gp", "sde", "ridge", "ar", "persistence".
     rate : float
         Of the common clock, Hz.
     horizon : float
@@ -71,6 +73,11 @@ class Recipe:
             "plain": lambda: AnchoredEnsemble(self.members, prior=None, design=design, training=training),
             "variational": lambda: VariationalForecaster(0, self.members, design=design, training=training),
             "lowrank": lambda: VariationalForecaster(8, self.members, design=design, training=training),
+            "gp": lambda: ProcessForecaster(self.members, design=design, seed=seed),
+            "sde": lambda: LatentSDE(
+                design=design,
+                training=Training(max(self.steps // 5, 1), 64, 3e-3, seed=seed, quiet=quiet),
+            ),
             "laplace": lambda: LaplaceForecaster(self.members, design=design, training=training),
             "ridge": lambda: Ridge(design=design, seed=seed),
             "ar": lambda: Ridge(own=True, design=design, seed=seed),

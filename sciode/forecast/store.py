@@ -18,14 +18,19 @@ from sciode.forecast.baselines import LinearStep, Persistence, Ridge, Seasonal
 from sciode.forecast.design import Design
 from sciode.forecast.frame import Channels, Scale
 from sciode.forecast.laplace import LaplaceForecaster
+from sciode.forecast.latent import LatentSDE, LatentStep
 from sciode.forecast.learn import GaussianStep, Training
+from sciode.forecast.process import ProcessForecaster, ProcessStep
 from sciode.forecast.variational import VariationalForecaster
 
 FORECASTERS: dict[str, type[Forecaster]] = {
     kind.__name__: kind
-    for kind in (AnchoredEnsemble, LaplaceForecaster, Persistence, Ridge, Seasonal, VariationalForecaster)
+    for kind in (
+        *(AnchoredEnsemble, LaplaceForecaster, LatentSDE, Persistence, ProcessForecaster, Ridge, Seasonal),
+        VariationalForecaster,
+    )
 }
-_STEPS = {"gaussian": GaussianStep, "linear": LinearStep}
+_STEPS = {"gaussian": GaussianStep, "linear": LinearStep, "process": ProcessStep, "sde": LatentStep}
 _STRETCH = "stretch"
 
 
@@ -45,7 +50,7 @@ def save_forecaster(path: str | Path, artefact: Artefact) -> Path:
     """
     model = artefact.forecaster
     step = getattr(model, "step_", None)
-    if not isinstance(step, GaussianStep | LinearStep):
+    if not isinstance(step, GaussianStep | LinearStep | ProcessStep | LatentStep):
         raise InputError(f"a {type(model).__name__} with a model of kind {type(step).__name__} cannot be stored")
     tensors = {f"step.{name}": tensor for name, tensor in step.state_dict().items()}
     if model.stretch_ is not None:

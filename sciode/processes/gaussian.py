@@ -68,7 +68,20 @@ class GaussianProcess:
             loss.backward()
             optimizer.step()
         self.model_.eval()
+        self.points_, self.values_ = x, y.double()
         return self
+
+    def hyperparameters(self) -> dict[str, Tensor]:
+        """Return the constant mean, the kernel's variance, the noise's, and the ``length`` of each coordinate."""
+        if not hasattr(self, "model_"):
+            raise InputError("fit the process first")
+        kernel, size = self.model_.kernel, self.scale_.square()
+        return {
+            "mean": self.model_.mean.constant.detach() * self.scale_ + self.shift_,
+            "variance": kernel.outputscale.detach() * size,
+            "noise": self.model_.likelihood.noise.detach()[0] * size,
+            "length": kernel.base_kernel.lengthscale.detach()[0],
+        }
 
     def predict(self, to: Float[Tensor, "m d"]) -> tuple[Float[Tensor, " m"], Dense]:
         """Return mean and covariance of the function, without the noise of observations, in float64."""

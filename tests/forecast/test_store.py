@@ -13,6 +13,7 @@ from sciode.forecast import (
     AnchoredEnsemble,
     Forecaster,
     LaplaceForecaster,
+    LatentSDE,
     Persistence,
     Ridge,
     Seasonal,
@@ -31,6 +32,7 @@ MODELS = [
     Persistence(DESIGN),
     Seasonal(4, DESIGN),
     Ridge(design=DESIGN),
+    LatentSDE(2, 8, design=DESIGN, training=SHORT),
 ]
 
 

@@ -27,8 +27,8 @@ class ProcessForecaster(Forecaster):
 
     .. math:: f(x) = \Phi(x) w + k(x, X)\,(K + \sigma^2 I)^{-1} (r - \Phi(X) w - \sigma\varepsilon),
 
-    so a path of many ticks is of one function, and not of a new one at every tick. Kernel: Matérn 5/2, a length for
-    each input. Needs gpytorch, ``pip install gpytorch``.
+    so a path of many ticks is of one function, not of a new one at every tick. Kernel: Matérn 5/2, a length
+    for each input. Needs gpytorch, ``pip install gpytorch``.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ProcessForecaster(Forecaster):
 
     References
     ----------
-    Wilson et al., *Efficiently sampling functions from Gaussian process posteriors*, ICML 2020, equations (12), (13).
+    Wilson et al., *Efficiently sampling functions from Gaussian process posteriors*, ICML 2020, equation (13).
 
     Examples
     --------
@@ -67,8 +67,8 @@ class ProcessForecaster(Forecaster):
         super().__init__(design)
         if min(members, features, steps) < 1 or points < 2:
             raise InputError(
-                f"members, features and steps are from 1 up and points from 2, found {members}, {features}, {steps} "
-                f"and {points}"
+                f"members, features and steps are from 1 up and points from 2, found {members}, {features}, "
+                f"{steps} and {points}"
             )
         self.members, self.points, self.features, self.steps, self.seed = members, points, features, steps, seed
 

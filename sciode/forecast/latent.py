@@ -120,8 +120,8 @@ class LatentSDE(Forecaster):
 def proper_score(paths: Float[Tensor, "p b h"], truth: Float[Tensor, "b h"], good: Float[Tensor, "b h"]) -> Tensor:
     """Return the fair CRPS of ticks plus the fair energy score of paths over the root of their length.
 
-    >>> proper_score(torch.zeros(2, 1, 4), torch.ones(1, 4), torch.ones(1, 4))
-    tensor(2.)
+    >>> round(float(proper_score(torch.zeros(2, 1, 4), torch.ones(1, 4), torch.ones(1, 4))), 3)
+    2.0
     """
     count = len(paths)
     off = (paths - truth) * good
